@@ -1,0 +1,394 @@
+"""The manifest: the contract between `train` and the runtime, as strict JSON.
+
+Every number that the runtime needs is here and nowhere else; it never guesses a default. Unknown,
+missing and mistyped keys are errors.
+"""
+
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from engines.errors import ManifestError
+from engines.skeleton import LAYOUTS
+
+SCHEMA_VERSION = 1
+
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Source:
+    """Where the weights come from."""
+
+    revision: str
+    """Git revision of the code that wrote the bundle."""
+    recipe: str
+    data: str
+    """Data set(s) and split that the weights were fitted on; `untrained` where they are random."""
+
+    @property
+    def is_untrained(self) -> bool:
+        """True where the weights are random: whatever shows the outputs must say so."""
+        return self.data == "untrained"
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Graph:
+    """One ONNX file of the bundle."""
+
+    file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
+    sha256: Sha256
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
+    opset: Count
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class WindowSpec:
+    """Which stretch of evidence the engine wants."""
+
+    span_s: Positive
+    """The window reaches this far back from its newest sample; no shorter than any input's span."""
+    anchor: Share
+    """Where in the window the label applies: 0 = its start, 0.5 = its middle, 1 = its end."""
+    min_coverage: Share
+    """Below this share of samples with the person seen, the decision layer abstains."""
+    max_gap_s: Positive
+    """A longer pause between two neighbouring samples forbids the window."""
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class ModelFile:
+    """A perception model that the bundle was trained with."""
+
+    name: str
+    sha256: Sha256
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class CropRule:
+    """The subject's region: a square about the shoulders that follows the person steadily.
+
+    Centre = mid-point of the shoulders + `shift` shoulder widths downwards; side = `scale` shoulder
+    widths. It rests while the wanted square stays within `slack` of its side, else it glides after it
+    with time constant `tau_s`.
+    """
+
+    scale: Positive
+    shift: float
+    slack: Share
+    tau_s: Positive
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class PerceptionSpec:
+    """How evidence was perceived: another pose model is another input distribution, so it is refused."""
+
+    layout: str
+    """Skeleton layout of the Window."""
+    pose_model: ModelFile
+    face_model: ModelFile
+    crop: CropRule
+    storage: tuple[Count, Count]
+    """(h, w) px of Window.rgb."""
+    face_size: Count
+    """Side in px of Window.faces."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PerceptionSpec":
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"perception.layout must be one of {sorted(LAYOUTS)}")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Sampling:
+    """K instants, `span_s / frames` apart, the last one at the window's end; nearest sample each."""
+
+    frames: Count
+    span_s: Positive
+    tolerance_s: Positive
+    """An instant with no sample this near counts as missing."""
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class RgbInput:
+    """Frames: float32 [B, 3, T, crop, crop] = (resized, centre-cropped RGB / 255 - mean) / std."""
+
+    modality: Literal["rgb"]
+    name: str
+    shape: tuple[Count, Count, Count, Count]
+    """[3, T, H, W], without the batch."""
+    dtype: Literal["float32"]
+    sampling: Sampling
+    resize: Count
+    """Shorter side after resizing, bilinear without anti-aliasing, rounded to uint8."""
+    crop: Count
+    """Side of the centre crop."""
+    mean: Triple
+    std: tuple[Positive, Positive, Positive]
+    missing: Literal["hold"]
+    """An instant without a sample repeats the nearest one."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RgbInput":
+        _require_shape(self.name, self.shape, (3, self.sampling.frames, self.crop, self.crop))
+        if self.crop > self.resize:
+            raise ValueError(
+                f"input {self.name}: crop {self.crop} is larger than resize {self.resize}"
+            )
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class PoseInput:
+    """Poses: float32 [B, 3, T, V], and their mask: float32 [B, T, V], 1 = seen."""
+
+    modality: Literal["pose"]
+    name: str
+    mask: str
+    """Name of the mask input."""
+    shape: tuple[Count, Count, Count]
+    """[3, T, V], without the batch."""
+    dtype: Literal["float32"]
+    sampling: Sampling
+    layout: str
+    """Layout whose joints are the V axis, in its order."""
+    coordinates: Literal["world", "weak_perspective", "image"]
+    """`world`: x, y, z in m. `weak_perspective`: x, y of the image and z of the world, each over its own
+    scale, so that movements of the whole body stay visible. `image`: x, y of the image, and conf."""
+    root: tuple[str, ...]
+    """The mean of these joints over the window's seen samples becomes the origin."""
+    root_per: Literal["window", "sample"]
+    scale: Literal["shoulders", "torso", "none"]
+    """Divide by the window's median shoulder width, or shoulder-to-hip length."""
+    min_conf: Share
+    """Joints below this confidence are missing."""
+    missing: Literal["zero"]
+    """Missing joints are 0 after normalisation, and 0 in the mask."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PoseInput":
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"input {self.name}: layout must be one of {sorted(LAYOUTS)}")
+        layout = LAYOUTS[self.layout]
+        if not self.root:
+            raise ValueError(f"input {self.name}: root needs at least one joint")
+        layout.indices(self.root)
+        _require_shape(self.name, self.shape, (3, self.sampling.frames, layout.num_joints))
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class FaceInput:
+    """Face crops: float32 [B, T, 3, S, S] = (RGB / 255 - mean) / std; mask float32 [B, T], 1 = seen."""
+
+    modality: Literal["face"]
+    name: str
+    mask: str
+    """Name of the mask input."""
+    shape: tuple[Count, Count, Count, Count]
+    """[T, 3, S, S], without the batch."""
+    dtype: Literal["float32"]
+    sampling: Sampling
+    size: Count
+    """S: crops are resized (area) where perception stores another size."""
+    mean: Triple
+    std: tuple[Positive, Positive, Positive]
+    missing: Literal["zero"]
+    """Missing crops are 0 after normalisation, and 0 in the mask."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "FaceInput":
+        _require_shape(self.name, self.shape, (self.sampling.frames, 3, self.size, self.size))
+        return self
+
+
+InputSpec = Annotated[RgbInput | PoseInput | FaceInput, Field(discriminator="modality")]
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Thresholds:
+    """On smoothed probabilities: a state is entered at `on` and left below `off`."""
+
+    on: Share
+    off: Share
+
+    @model_validator(mode="after")
+    def _check(self) -> "Thresholds":
+        if self.off > self.on:
+            raise ValueError(f"thresholds: off {self.off} must not exceed on {self.on}")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class OutputSpec:
+    """Logits float32 [B, K] of one task."""
+
+    name: str
+    task: str
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    background: int | None
+    """Index of the class that means `nothing to report`, or None."""
+    kind: Literal["events", "state"]
+    """`events`: intervals that come and go (gestures). `state`: one slow present value (emotion)."""
+    activation: Literal["softmax"]
+    temperature: Positive
+    thresholds: Thresholds
+
+    @model_validator(mode="after")
+    def _check(self) -> "OutputSpec":
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError(f"output {self.name}: class_names must be unique")
+        if self.background is not None and not 0 <= self.background < len(self.class_names):
+            raise ValueError(
+                f"output {self.name}: background {self.background} is not a class index"
+            )
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class TaskMetrics:
+    """Measured quality of one task; None = not measured."""
+
+    task: str
+    split: str
+    n: int
+    top1: Share | None
+    macro_f1: Share | None
+    ece: Share | None
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Golden:
+    """`|runtime - torch| <= atol + rtol * |torch|`, in units of the output's standard deviation."""
+
+    file: Annotated[str, Field(pattern=r"^[\w.-]+\.npz$")]
+    sha256: Sha256
+    atol: Positive
+    rtol: Annotated[float, Field(ge=0)]
+    low_precision_atol: Positive
+    """The same for a runtime that computes in bf16, fp16 or int8."""
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Notes:
+    """What a person must know before using the bundle."""
+
+    intended_use: str
+    limits: str
+    data_licence: str
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Manifest:
+    """All that the runtime knows of a bundle."""
+
+    schema_version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    version: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
+    created: str
+    """ISO 8601, UTC."""
+    source: Source
+    graphs: Annotated[tuple[Graph, ...], Field(min_length=1)]
+    window: WindowSpec
+    perception: PerceptionSpec
+    inputs: Annotated[tuple[InputSpec, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1)]
+    metrics: tuple[TaskMetrics, ...]
+    golden: Golden
+    notes: Notes
+
+    @model_validator(mode="after")
+    def _check(self) -> "Manifest":
+        for i in self.inputs:
+            if i.sampling.span_s > self.window.span_s:
+                raise ValueError(
+                    f"input {i.name}: sampling.span_s {i.sampling.span_s} exceeds window.span_s "
+                    f"{self.window.span_s}"
+                )
+        for what, names in (
+            ("input names", list(self.feeds)),
+            ("output names", [o.name for o in self.outputs]),
+            ("tasks", [o.task for o in self.outputs]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what} must be unique, got {', '.join(names)}")
+        if [g.precision for g in self.graphs].count("fp32") != 1:
+            raise ValueError("graphs must hold exactly one fp32 reference")
+        return self
+
+    @property
+    def id(self) -> str:
+        """`name version`, for logs, pages and predictions."""
+        return f"{self.name} {self.version}"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the bundle serves."""
+        return tuple(o.task for o in self.outputs)
+
+    @property
+    def feeds(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape without the batch, of every float32 array that the graph takes."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i in self.inputs:
+            shapes[i.name] = tuple(i.shape)
+            if isinstance(i, PoseInput):
+                shapes[i.mask] = tuple(i.shape[1:])
+            elif isinstance(i, FaceInput):
+                shapes[i.mask] = (i.shape[0],)
+        return shapes
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def parse_manifest(text: str | bytes, origin: str = "manifest.json") -> Manifest:
+    """The manifest that a JSON text holds.
+
+    Raises:
+        ManifestError: not JSON, or an unknown, missing, mistyped or impossible entry; the message
+            names the first one and counts the rest.
+    """
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        raise ManifestError(f"{origin}: {describe(error)}") from None
+
+
+def dump_manifest(manifest: Manifest) -> str:
+    """Indented JSON that `parse_manifest` reads back to an equal manifest."""
+    return (
+        json.dumps(_ADAPTER.dump_python(manifest, mode="json"), indent=2, ensure_ascii=False) + "\n"
+    )
+
+
+def describe(error: ValidationError) -> str:
+    """One line for people: where, what was expected, what came."""
+    first: Any = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the document"
+    texts = {"missing": "is missing", "unexpected_keyword_argument": "is not a known key"}
+    what = texts.get(first["type"]) or f"{first['msg']}, got {_short(first['input'])}"
+    more = error.error_count() - 1
+    return f"{where}: {what}" + (f" (and {more} more)" if more else "")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise ValueError(
+            f"input {name}: shape must be {list(expected)} to agree with its other entries, "
+            f"got {list(shape)} ({math.prod(shape)} values)"
+        )

@@ -1,0 +1,31 @@
+"""Errors of the runtime. Each is a `TellsError`: one line, exit code 2.
+
+TellsError
++-- ConfigError        an unknown key or an impossible value in the configuration
++-- SourceError        a source that cannot be opened or read (the password never shows)
++-- SourceLost         an opened live source that stopped; a state of the session, not its end
++-- PerceptionError    a pose or face model that is absent, corrupt or not the bundle's
++-- OutputError        a folder or a file that cannot be written
+"""
+
+from engines.errors import TellsError
+
+
+class ConfigError(TellsError):
+    """An unknown key or an impossible value in the configuration."""
+
+
+class SourceError(TellsError):
+    """A source that cannot be opened or read; the message never holds a password."""
+
+
+class SourceLost(TellsError):
+    """An opened live source that stopped delivering: a state of the session, not its end."""
+
+
+class PerceptionError(TellsError):
+    """A pose or face model that is absent, corrupt, or not the one that the bundle names."""
+
+
+class OutputError(TellsError):
+    """An output folder or file that cannot be written."""
