@@ -1,7 +1,7 @@
 """The records that cross the runtime's module boundaries.
 
-All are frozen. Arrays are C-contiguous and become read-only when their record is made. Images are RGB.
-Stream time (`t`, `start`, `end`, ...) is in seconds of the source's own clock; `arrived` is
+All are frozen. Arrays are C-contiguous and become read-only when their record is made. Images are
+RGB. Stream time (`t`, `start`, `end`, ...) is in seconds of the source's own clock; `arrived` is
 `time.monotonic()` and serves latency figures only.
 """
 
@@ -110,7 +110,7 @@ class Prediction:
     end: float
     """Stream seconds of the window's last evidence."""
     at: float
-    """Stream seconds that the label is about: inside the window, where the manifest's anchor says."""
+    """Stream seconds that the label is about: in the window, where the manifest's anchor says."""
     probs: Floats
     """float32 [K], sums to 1, calibrated."""
     coverage: float
@@ -136,7 +136,7 @@ class Estimate:
     since: float
     """Stream seconds since when `label` (or the abstention) holds."""
     reason: str | None
-    """Why it abstains (`not sure`, `too little seen`, `background`, `waiting`); None if it does not."""
+    """Why it abstains: `waiting`, `too little seen`, `not sure` or `background`; else None."""
     top: tuple[tuple[str, float], ...]
     """The most probable classes (at most 5) with their smoothed probabilities, best first."""
     untrained: bool = False
@@ -150,7 +150,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Event:
-    """One closed micro-gesture (or emotion) interval. Made by the Decider, read by sinks and page."""
+    """One closed micro-gesture interval. Made by the Decider, read by sinks and page."""
 
     task: str
     label: str

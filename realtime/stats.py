@@ -1,0 +1,41 @@
+"""Rates and latency percentiles over the last seconds, for the status line."""
+
+from collections import deque
+
+import numpy as np
+
+
+class Rate:
+    """Events per second over the last `span_s` seconds. One thread writes, others may read."""
+
+    def __init__(self, span_s: float = 3.0, most: int = 1000) -> None:
+        self._span_s = span_s
+        self._times: deque[float] = deque(maxlen=most)
+
+    def tick(self, now: float) -> None:
+        """Count one event at `now` (monotonic s)."""
+        self._times.append(now)
+
+    def hz(self, now: float) -> float:
+        """Events per second up to `now`; 0 before the second event or after a silence."""
+        recent = [t for t in tuple(self._times) if t > now - self._span_s]
+        if len(recent) < 2:
+            return 0.0
+        # Up to `now`, so that a rate falls when its events stop; over intervals, not events.
+        return (len(recent) - 1) / max(now - recent[0], 1e-9)
+
+
+class Latencies:
+    """The last `most` latencies in seconds."""
+
+    def __init__(self, most: int = 240) -> None:
+        self._values: deque[float] = deque(maxlen=most)
+
+    def add(self, seconds: float) -> None:
+        """Remember one latency."""
+        self._values.append(seconds)
+
+    def percentile(self, q: float) -> float:
+        """The q-th percentile (0..100) in seconds; NaN while there is none."""
+        values = tuple(self._values)
+        return float(np.percentile(values, q)) if values else float("nan")
