@@ -1,6 +1,7 @@
 """The operator's settings: a TOML file and flags, on top of the defaults below.
 
-They change no tensor: what belongs to a model (sampling, thresholds, temperature) is in its manifest.
+They change no tensor: what belongs to a model (sampling, thresholds, temperature) stands in its
+manifest.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""LatestSlot: the hand-over between live threads. Room for one; the newest wins; drops are counted."""
+"""LatestSlot, the hand-over between live threads: room for one, newest wins, drops are counted."""
 
 import threading
 from typing import Generic, TypeVar

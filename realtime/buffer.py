@@ -1,0 +1,136 @@
+"""ObservationBuffer: the last seconds of one camera, from which windows are cut."""
+
+import threading
+
+import numpy as np
+
+from engines.errors import BundleError, WindowError
+from engines.manifest import Manifest, PerceptionSpec
+from engines.skeleton import LAYOUTS
+from engines.window import Window
+from realtime.records import Observation
+
+MAX_HZ = 60.0
+"""Observations that come faster are thinned: no model samples so densely, and the ring is bounded."""
+
+
+def shared_perception(manifests: tuple[Manifest, ...]) -> PerceptionSpec:
+    """The one way of perceiving that all bundles were trained with.
+
+    Raises:
+        BundleError: two bundles want different evidence, so they cannot share one camera.
+    """
+    first = manifests[0]
+    for other in manifests[1:]:
+        if other.perception != first.perception:
+            raise BundleError(
+                f"Bundles {first.id} and {other.id} were trained with different perception "
+                "(models, crop or sizes) and cannot run together: run them one by one"
+            )
+    return first.perception
+
+
+class ObservationBuffer:
+    """A preallocated ring of observations.
+
+    Memory: h * w * 3 + S * S * 3 bytes for each of `span_s * MAX_HZ` places. One thread appends,
+    another may cut windows.
+    """
+
+    def __init__(self, spec: PerceptionSpec, *, span_s: float, max_gap_s: float) -> None:
+        """Room for windows of up to `span_s` seconds in which no pause exceeds `max_gap_s`."""
+        places = int(np.ceil(span_s * MAX_HZ)) + 2
+        (h, w), v, s = spec.storage, LAYOUTS[spec.layout].num_joints, spec.face_size
+        self._spec, self._span_s, self._max_gap_s = spec, span_s, max_gap_s
+        self._lock = threading.Lock()
+        self._t = np.zeros(places, np.float64)
+        self._arrived = np.zeros(places, np.float64)
+        self._rgb = np.zeros((places, h, w, 3), np.uint8)
+        self._xy = np.zeros((places, v, 2), np.float32)
+        self._xyz = np.zeros((places, v, 3), np.float32)
+        self._conf = np.zeros((places, v), np.float32)
+        self._faces = np.zeros((places, s, s, 3), np.uint8)
+        self._has_face = np.zeros(places, np.bool_)
+        self._next = 0
+        self._count = 0
+        self.num_thinned = 0
+        """Observations that came faster than `MAX_HZ` and were left out."""
+
+    def append(self, observation: Observation) -> None:
+        """Store a copy; an observation before the newest one begins a new stretch."""
+        with self._lock:
+            if self._count:
+                since = observation.t - self._t[self._next - 1]
+                if since <= 0:
+                    self._count = 0
+                elif since < 0.99 / MAX_HZ:
+                    self.num_thinned += 1
+                    return
+            self._write(self._next, observation)
+            self._next = (self._next + 1) % len(self._t)
+            self._count = min(self._count + 1, len(self._t))
+
+    def reset(self) -> None:
+        """Forget everything: the next observation begins a new stretch."""
+        with self._lock:
+            self._count = 0
+
+    @property
+    def newest(self) -> tuple[float, float] | None:
+        """(stream s, arrival in monotonic s) of the newest observation, or None."""
+        with self._lock:
+            if not self._count:
+                return None
+            return float(self._t[self._next - 1]), float(self._arrived[self._next - 1])
+
+    def window(self, end: float, span_s: float) -> Window:
+        """The evidence from `end - span_s` to `end` (stream s), copied.
+
+        Raises:
+            WindowError: the stretch is not filled yet, or it has a pause longer than `max_gap_s`.
+        """
+        with self._lock:
+            order = (self._next - self._count + np.arange(self._count)) % len(self._t)
+            t = self._t[order]
+            # The oldest instant that a model samples lies one sampling step after the start; an
+            # observation half a gap away still serves it.
+            lo = int(np.searchsorted(t, end - span_s - 1e-6))
+            hi = int(np.searchsorted(t, end + 1e-6))
+            picked = order[lo:hi]
+            if not len(picked) or t[lo] > end - span_s + self._max_gap_s:
+                seen = end - float(t[lo]) if len(picked) else 0.0
+                raise WindowError(f"{seen:.1f} s of {span_s:.1f} s seen so far")
+            pauses = np.diff(t[lo:hi])
+            if len(pauses) and pauses.max() > self._max_gap_s:
+                raise WindowError(
+                    f"a pause of {pauses.max():.1f} s lies in the last {span_s:.1f} s"
+                )
+            return Window(
+                t=t[lo:hi],
+                rgb=self._rgb[picked],
+                xy=self._xy[picked],
+                xyz=self._xyz[picked],
+                conf=self._conf[picked],
+                faces=self._faces[picked],
+                has_face=self._has_face[picked],
+                layout=self._spec.layout,
+            )
+
+    def _write(self, i: int, observation: Observation) -> None:
+        self._t[i], self._arrived[i] = observation.t, observation.arrived
+        self._rgb[i] = observation.rgb
+        pose, face = observation.pose, observation.face
+        if pose is None:
+            self._xy[i], self._xyz[i], self._conf[i] = np.nan, np.nan, 0
+        else:
+            if pose.layout != self._spec.layout:
+                raise WindowError(
+                    f"The pose is {pose.layout}, the bundle wants {self._spec.layout}"
+                )
+            x0, y0, x1, y1 = observation.crop
+            h, w = self._spec.storage
+            to_rgb = np.array([w / (x1 - x0), h / (y1 - y0)], np.float32)
+            self._xy[i] = (pose.xy - observation.crop[:2]) * to_rgb
+            self._xyz[i], self._conf[i] = pose.xyz, pose.conf
+        self._faces[i] = 0 if face is None else face.crop
+        self._has_face[i] = face is not None

@@ -1,0 +1,37 @@
+"""The offline loop: every frame, no threads, deterministic."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from realtime.buffer import ObservationBuffer
+from realtime.decide import Decider
+from realtime.predictor import Predictor
+from realtime.records import Frame, Observation, Snapshot, Status
+
+
+def analyze(
+    frames: Iterable[Frame],
+    perceiver: Callable[[Frame], Observation],
+    buffer: ObservationBuffer,
+    predictor: Predictor,
+    decider: Decider,
+    *,
+    status: Status,
+) -> Iterator[Snapshot]:
+    """One snapshot a frame, in order; the last one carries the events that the end closes.
+
+    Each snapshot is given out one frame late, because only then is it known not to be the last.
+    """
+    held: Snapshot | None = None
+    for frame in frames:
+        if held is not None:
+            yield held
+        observation = perceiver(frame)
+        buffer.append(observation)
+        predictions = []
+        while new := predictor.step({frame.source: buffer}):
+            predictions += new
+        estimates, events = decider.step(predictions, now=frame.t)
+        held = Snapshot(frame, observation, estimates, tuple(predictions), events, status)
+    if held is not None:
+        yield replace(held, new_events=held.new_events + decider.flush(held.frame.t))

@@ -1,0 +1,113 @@
+"""Predictor: which (camera, engine) is due, and one batch after the other."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engines.engine import Engine
+from engines.errors import WindowError
+from engines.window import Window
+from realtime.buffer import ObservationBuffer
+from realtime.records import Prediction
+
+
+@dataclass(frozen=True)
+class _Due:
+    source: str
+    wanted: float  # stream s at which it became due
+    end: float
+    arrived: float
+    window: Window
+
+
+class Predictor:
+    """Runs every engine on every camera each `hop_s` seconds of stream time.
+
+    The pace is set by the newest evidence: what is late is dropped and counted. Only the thread
+    that opened the engines calls it.
+    """
+
+    def __init__(
+        self, engines: Sequence[Engine], *, hop_s: float, tasks: Sequence[str], max_batch: int = 8
+    ) -> None:
+        """`tasks`: those that are wanted; scores of others are thrown away at once."""
+        self._engines = tuple(engines)
+        self._hop_s, self._tasks, self._max_batch = hop_s, frozenset(tasks), max_batch
+        self._next: dict[tuple[str, int], float] = {}
+        self.num_dropped: dict[str, int] = {}
+        """Source -> windows that were due and never ran."""
+        self.waiting: dict[str, str] = {}
+        """Source -> why its last due window could not form."""
+
+    def step(self, buffers: Mapping[str, ObservationBuffer]) -> list[Prediction]:
+        """Predictions of the most overdue engine that has evidence: one batch over all cameras."""
+        for i in self._engines_by_delay(buffers):
+            if batch := self._due(buffers, i)[: self._max_batch]:
+                return self._run(i, batch)
+        return []
+
+    def reset(self, source: str) -> None:
+        """Forget the camera: it was removed, or its stream began anew."""
+        for key in [k for k in self._next if k[0] == source]:
+            del self._next[key]
+        self.waiting.pop(source, None)
+
+    def _engines_by_delay(self, buffers: Mapping[str, ObservationBuffer]) -> list[int]:
+        newest = {source: n[0] for source, buffer in buffers.items() if (n := buffer.newest)}
+        delay = {
+            i: max((end - self._next.get((s, i), end) for s, end in newest.items()), default=0.0)
+            for i in range(len(self._engines))
+        }
+        return sorted(delay, key=lambda i: -delay[i])
+
+    def _due(self, buffers: Mapping[str, ObservationBuffer], i: int) -> list[_Due]:
+        """The cameras at which engine `i` is due and has a window, the most overdue first."""
+        due = []
+        for source, buffer in buffers.items():
+            if (newest := buffer.newest) is None:
+                continue
+            end, arrived = newest
+            wanted = self._next.get((source, i), end)
+            if end < wanted - 1e-6:
+                continue
+            try:
+                window = buffer.window(end, self._engines[i].manifest.window.span_s)
+            except WindowError as reason:
+                self.waiting[source] = str(reason)
+                continue
+            self.waiting.pop(source, None)
+            due.append(_Due(source, wanted, end, arrived, window))
+        return sorted(due, key=lambda d: d.wanted - d.end)
+
+    def _run(self, i: int, batch: list[_Due]) -> list[Prediction]:
+        engine = self._engines[i]
+        scores = engine([d.window for d in batch])
+        done = time.monotonic()
+        anchor = engine.manifest.window.anchor
+        for d in batch:
+            self._advance(i, d)
+        return [
+            Prediction(
+                source=d.source,
+                task=task,
+                start=d.window.start,
+                end=d.end,
+                at=d.window.start + anchor * (d.end - d.window.start),
+                probs=score.probs,
+                coverage=score.coverage,
+                latency_s=done - d.arrived,
+                bundle=engine.manifest.id,
+            )
+            for d, by_task in zip(batch, scores, strict=True)
+            for task, score in by_task.items()
+            if task in self._tasks
+        ]
+
+    def _advance(self, i: int, d: _Due) -> None:
+        """Keep the phase, so that the mean rate is 1 / hop_s at any frame rate; drop the late."""
+        following = d.wanted + self._hop_s
+        if following <= d.end:
+            late = int((d.end - following) / self._hop_s) + 1
+            self.num_dropped[d.source] = self.num_dropped.get(d.source, 0) + late
+            following += late * self._hop_s
+        self._next[d.source, i] = following
