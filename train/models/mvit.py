@@ -14,8 +14,8 @@ CVPR 2022; the numbers of `mvit_v2_s` are those of torchvision's and PySlowFast'
 - Written for `torch.export`: no in-place slices, no einsum; the grid is made of Python integers.
 
 Shapes: B clips, C width, G heads, D width of one head, T H W the token grid, L = T*H*W,
-N = 1 + L tokens (class token first), R rows of a relative position table, P = T + H + W of the keys.
-A small k marks the grid of the keys.
+N = 1 + L tokens (class token first), R rows of a relative position table, P = T + H + W of the
+grid of the keys, k one of its three sizes.
 """
 
 import math
@@ -111,7 +111,7 @@ def pooled_grid(grid: Grid, stride: Grid) -> Grid:
 def relative_positions(table_RD: Tensor, queries: int, keys: int) -> Tensor:
     """Rows of a table for every pair along one axis: [queries, keys, D].
 
-    A table of another length than the 2 * max(queries, keys) - 1 distances is interpolated linearly.
+    There are 2 * max(queries, keys) - 1 distances; a table of another length is interpolated.
     """
     distances = 2 * max(queries, keys) - 1
     if table_RD.shape[0] != distances:
@@ -126,7 +126,7 @@ def relative_positions(table_RD: Tensor, queries: int, keys: int) -> Tensor:
 
 
 def one_hot_positions(grid: Grid, like: Tensor) -> Tensor:
-    """[N, P]: for each key its time, row and column as one-hot channels; the class token has none."""
+    """[N, P]: time, row and column of each key as one-hot channels; none for the class token."""
     t, h, w = grid
     axes = (
         torch.eye(t).repeat_interleave(h * w, 0),
@@ -153,7 +153,7 @@ class DropPath(nn.Module):
 
 
 class TokenPool(nn.Module):
-    """Pools the grid of one of q, k, v by a depthwise convolution shared by all heads, then norms."""
+    """Pools the grid of q, k or v by a depthwise convolution shared by all heads, then norms."""
 
     def __init__(self, head_dim: int, stride: Grid) -> None:
         super().__init__()
