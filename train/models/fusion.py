@@ -1,0 +1,310 @@
+"""CrossModalTokenFusion and InterFusion: the tokens of two modalities in, logits of one task out.
+
+arXiv 2512.23291 names the two modules; their inside is not public. What follows is our own design,
+and its numbers are ours. Every dimension is a field of a frozen config.
+
+- All tokens of a task are projected to one width. To each are added: an embedding of its modality,
+  of its place (row and column, or joint and stream), and of its time. Time is in seconds before the
+  window's end, through Fourier features and a linear map: RGB steps and pose steps share one clock,
+  and another number of samples needs no other weights.
+- MViT's class token is kept, as one more RGB token with an embedding of its own instead of time and
+  place: it is what the public checkpoint's classifier reads.
+- Missing evidence becomes a learned missing token, which still knows its time and place. It is
+  hidden from attention and pooling, unless nothing else is left of its modality: then the missing
+  tokens are what the others see, so that no softmax runs over nothing.
+- In training, modality dropout takes one of the two modalities away from some windows, never both.
+
+Shape suffixes: B batch, L and S tokens, C channels, W width, T time steps, V joints, H heads.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.models.attention import AttentionConfig, AttentionPool, CrossBlock
+
+
+@dataclass(frozen=True)
+class TokenClock:
+    """When the tokens of a clip are: every `stride`-th of `samples` instants.
+
+    The instants are `span_s / samples` apart and the last one is the window's end.
+    """
+
+    samples: int
+    stride: int
+    """Samples per token; token i is centred on sample `stride * i`."""
+    span_s: float
+
+    @property
+    def steps(self) -> int:
+        """Number of token steps in time."""
+        return math.ceil(self.samples / self.stride)
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """Seconds from the window's end to each step: zero or negative."""
+        step_s = self.span_s / self.samples
+        return tuple((self.stride * i - self.samples + 1) * step_s for i in range(self.steps))
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """The RGB tokens, as MViT hands them out: the class token, then T x H x W."""
+
+    channels: int
+    clock: TokenClock
+    grid: tuple[int, int]
+    """(H, W) tokens."""
+
+
+@dataclass(frozen=True)
+class TokenFusionConfig:
+    """CrossModalTokenFusion: RGB tokens and the tokens of two pose streams."""
+
+    scene: SceneConfig
+    pose_channels: int
+    pose_clock: TokenClock
+    joints: int
+    attention: AttentionConfig
+    num_classes: int
+    rgb_dropout: float
+    """Share of training windows that lose their RGB tokens, if they have a pose at all."""
+    pose_dropout: float
+    """Share of training windows that lose their pose tokens."""
+
+    def __post_init__(self) -> None:
+        _check_dropout(self.rgb_dropout, self.pose_dropout)
+
+
+@dataclass(frozen=True)
+class InterFusionConfig:
+    """InterFusion: one token a face crop, and the RGB tokens as context."""
+
+    scene: SceneConfig
+    face_channels: int
+    face_clock: TokenClock
+    attention: AttentionConfig
+    num_classes: int
+    rgb_dropout: float
+    """Share of training windows that lose their RGB tokens, if they have a face at all."""
+    face_dropout: float
+    """Share of training windows that lose their face tokens."""
+
+    def __post_init__(self) -> None:
+        _check_dropout(self.rgb_dropout, self.face_dropout)
+
+
+class TimeEmbedding(nn.Module):
+    """Seconds -> width: sines and cosines of several periods, then a linear map."""
+
+    def __init__(self, clock: TokenClock, config: AttentionConfig) -> None:
+        super().__init__()
+        shortest, longest = (math.log(p) for p in config.periods_s)
+        periods_F = torch.linspace(shortest, longest, config.time_features).exp()
+        angles_TF = torch.tensor(clock.seconds)[:, None] * (2 * math.pi / periods_F)
+        features = torch.cat([angles_TF.sin(), angles_TF.cos()], dim=1)
+        self.register_buffer("features", features, persistent=False)  # follows from the config
+        self.project = nn.Linear(features.shape[1], config.width)
+
+    def forward(self) -> Tensor:
+        """float32 [T, W]."""
+        return self.project(self.features)
+
+
+class SceneTokens(nn.Module):
+    """RGB tokens at the common width, with their embeddings."""
+
+    def __init__(self, config: SceneConfig, attention: AttentionConfig) -> None:
+        super().__init__()
+        self.project = nn.Linear(config.channels, attention.width)
+        self.time = TimeEmbedding(config.clock, attention)
+        rows, columns = config.grid
+        self.row = _embedding(rows, 1, attention.width)
+        self.column = _embedding(1, columns, attention.width)
+        self.whole = _embedding(1, attention.width)
+        self.modality = _embedding(attention.width)
+        self.missing = _embedding(attention.width)
+
+    def forward(self, tokens_BLC: Tensor, seen_B1: Tensor | None) -> Tensor:
+        """[B, 1 + T * H * W, W]; `seen_B1` is False where the whole modality was taken away."""
+        place_LW = (self.time()[:, None, None] + self.row + self.column).flatten(0, 2)
+        position_LW = torch.cat([self.whole, place_LW]) + self.modality
+        x_BLW = self.project(tokens_BLC)
+        if seen_B1 is not None:
+            x_BLW = torch.where(seen_B1[..., None], x_BLW, self.missing)
+        return x_BLW + position_LW
+
+
+class CrossModalTokenFusion(nn.Module):
+    """Micro-gestures from MViT's tokens and the tokens of both 2s-AGCN streams.
+
+    Joint and bone tokens form one sequence; `blocks` bidirectional cross-attention blocks; each
+    side is pooled by attention; a gate per channel weighs the two: g * rgb + (1 - g) * pose.
+    """
+
+    def __init__(self, config: TokenFusionConfig) -> None:
+        super().__init__()
+        attention = config.attention
+        self.config = config
+        self.scene = SceneTokens(config.scene, attention)
+        # AGCN ends in a ReLU without a norm; its scale differs from checkpoint to checkpoint.
+        self.pose_norms = nn.ModuleList(nn.LayerNorm(config.pose_channels) for _ in range(2))
+        self.pose_projects = nn.ModuleList(
+            nn.Linear(config.pose_channels, attention.width) for _ in range(2)
+        )
+        self.stream = _embedding(2, 1, 1, attention.width)
+        self.time = TimeEmbedding(config.pose_clock, attention)
+        self.joint = _embedding(config.joints, attention.width)
+        self.missing = _embedding(attention.width)
+        self.blocks = nn.ModuleList(
+            CrossBlock(attention, is_gated=False) for _ in range(attention.blocks)
+        )
+        self.pool_rgb = AttentionPool(attention.width)
+        self.pool_pose = AttentionPool(attention.width)
+        self.gate = nn.Linear(2 * attention.width, attention.width)
+        self.classify = _classifier(attention.width, config.num_classes, attention.dropout)
+        _initialise(self)
+
+    def forward(
+        self, rgb_BLC: Tensor, streams_BCTV: Sequence[Tensor], masks_BTV: Sequence[Tensor]
+    ) -> Tensor:
+        """Logits float32 [B, num_classes].
+
+        Args:
+            rgb_BLC: MViT's tokens after its final norm, class token first.
+            streams_BCTV: features of the joint stream and of the bone stream, T token steps.
+            masks_BTV: for each stream which joints were seen (1) in which *sample*; a token counts
+                as seen if one of the samples about its centre was.
+        """
+        stride = self.config.pose_clock.stride
+        masks = torch.stack([_token_mask(mask, stride) for mask in masks_BTV], dim=1)
+        rgb_seen, pose_seen = _drop_modality(
+            masks.flatten(1) > 0.5,
+            self.config.rgb_dropout,
+            self.config.pose_dropout,
+            is_training=self.training,
+        )
+        a_BLW = self.scene(rgb_BLC, rgb_seen)
+        b_BSW = self._pose_tokens(streams_BCTV, pose_seen)
+        usable = _usable(pose_seen)
+        for block in self.blocks:
+            a_BLW, b_BSW = block(a_BLW, b_BSW, usable)
+        rgb_BW, pose_BW = self.pool_rgb(a_BLW), self.pool_pose(b_BSW, usable)
+        gate_BW = self.gate(torch.cat([rgb_BW, pose_BW], dim=1)).sigmoid()
+        return self.classify(gate_BW * rgb_BW + (1 - gate_BW) * pose_BW)
+
+    def _pose_tokens(self, streams_BCTV: Sequence[Tensor], seen_BS: Tensor) -> Tensor:
+        parts = [
+            project(norm(x_BCTV.flatten(2).transpose(1, 2)))
+            for x_BCTV, norm, project in zip(
+                streams_BCTV, self.pose_norms, self.pose_projects, strict=True
+            )
+        ]
+        position_SW = (self.stream + self.time()[:, None] + self.joint).flatten(0, 2)
+        tokens_BSW = torch.where(seen_BS[..., None], torch.cat(parts, dim=1), self.missing)
+        return tokens_BSW + position_SW
+
+
+class InterFusion(nn.Module):
+    """Emotion from face embeddings in the context of the scene.
+
+    A face token is the output of SwinFace's feature attention module (FAM) of the expression
+    branch, 512 values, before its task-specific subnet: signed and batch-normed, so all channels
+    have one scale; the subnet's output is cut at zero and was fitted to tell seven posed
+    expressions apart, which is not our question. The recognition embedding identifies people: it
+    is not used.
+
+    Each direction of the cross-attention has a gate per token and channel, sigmoid(W [token;
+    read]): a token can refuse what it reads. Both sides are pooled by attention and concatenated.
+    """
+
+    def __init__(self, config: InterFusionConfig) -> None:
+        super().__init__()
+        attention = config.attention
+        self.config = config
+        self.scene = SceneTokens(config.scene, attention)
+        self.face_project = nn.Linear(config.face_channels, attention.width)
+        self.time = TimeEmbedding(config.face_clock, attention)
+        self.modality = _embedding(attention.width)
+        self.missing = _embedding(attention.width)
+        self.blocks = nn.ModuleList(
+            CrossBlock(attention, is_gated=True) for _ in range(attention.blocks)
+        )
+        self.pool_rgb = AttentionPool(attention.width)
+        self.pool_face = AttentionPool(attention.width)
+        self.classify = _classifier(2 * attention.width, config.num_classes, attention.dropout)
+        _initialise(self)
+
+    def forward(self, rgb_BLC: Tensor, faces_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+        """Logits float32 [B, num_classes].
+
+        Args:
+            rgb_BLC: MViT's tokens after its final norm, class token first.
+            faces_BTC: one embedding a face crop.
+            mask_BT: 1 where there was a face.
+        """
+        rgb_seen, face_seen = _drop_modality(
+            mask_BT > 0.5,
+            self.config.rgb_dropout,
+            self.config.face_dropout,
+            is_training=self.training,
+        )
+        a_BLW = self.scene(rgb_BLC, rgb_seen)
+        b_BTW = torch.where(face_seen[..., None], self.face_project(faces_BTC), self.missing)
+        b_BTW = b_BTW + self.time() + self.modality
+        usable = _usable(face_seen)
+        for block in self.blocks:
+            a_BLW, b_BTW = block(a_BLW, b_BTW, usable)
+        pooled = [self.pool_rgb(a_BLW), self.pool_face(b_BTW, usable)]
+        return self.classify(torch.cat(pooled, dim=1))
+
+
+def _token_mask(mask_BTV: Tensor, stride: int) -> Tensor:
+    """[B, ceil(T / stride), V]: 1 where a sample within half a stride of the centre was seen."""
+    half = stride // 2
+    pooled = F.max_pool2d(mask_BTV[:, None], (2 * half + 1, 1), (stride, 1), (half, 0))
+    return pooled.squeeze(1)
+
+
+def _usable(seen_BS: Tensor) -> Tensor:
+    """Which keys may be read: the seen ones, or all if none was seen."""
+    return seen_BS | ~seen_BS.any(dim=1, keepdim=True)
+
+
+def _drop_modality(
+    seen_BS: Tensor, rgb_dropout: float, other_dropout: float, *, is_training: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Which windows keep RGB, bool [B, 1] or None for all, and which other tokens are seen."""
+    if not is_training:
+        return None, seen_BS
+    draw_B1 = torch.rand(seen_BS.shape[0], 1, device=seen_BS.device)
+    # Without RGB something else must be there to learn from.
+    keep_rgb = (draw_B1 >= rgb_dropout) | ~seen_BS.any(dim=1, keepdim=True)
+    keep_other = (draw_B1 < rgb_dropout) | (draw_B1 >= rgb_dropout + other_dropout)
+    return keep_rgb, seen_BS & keep_other
+
+
+def _check_dropout(rgb: float, other: float) -> None:
+    if min(rgb, other) < 0 or rgb + other > 1:
+        raise ValueError(f"modality dropout {rgb} + {other} must be shares of at most 1 together")
+
+
+def _classifier(width: int, num_classes: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, num_classes))
+
+
+def _embedding(*shape: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
+
+
+def _initialise(module: nn.Module) -> None:
+    """Xavier for linear maps, so that tokens keep their scale; biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            nn.init.zeros_(part.bias)
