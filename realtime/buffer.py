@@ -4,30 +4,14 @@ import threading
 
 import numpy as np
 
-from engines.errors import BundleError, WindowError
-from engines.manifest import Manifest, PerceptionSpec
+from engines.errors import WindowError
+from engines.manifest import PerceptionSpec
 from engines.skeleton import LAYOUTS
 from engines.window import Window
 from realtime.records import Observation
 
 MAX_HZ = 60.0
-"""Observations that come faster are thinned: no model samples so densely, and the ring is bounded."""
-
-
-def shared_perception(manifests: tuple[Manifest, ...]) -> PerceptionSpec:
-    """The one way of perceiving that all bundles were trained with.
-
-    Raises:
-        BundleError: two bundles want different evidence, so they cannot share one camera.
-    """
-    first = manifests[0]
-    for other in manifests[1:]:
-        if other.perception != first.perception:
-            raise BundleError(
-                f"Bundles {first.id} and {other.id} were trained with different perception "
-                "(models, crop or sizes) and cannot run together: run them one by one"
-            )
-    return first.perception
+"""Observations that come faster are thinned: no model samples so densely; the ring is bounded."""
 
 
 class ObservationBuffer:

@@ -154,7 +154,7 @@ class _TaskDecider:
             else EventSegmenter(spec.output, min_s=config.min_s, gap_s=config.gap_s)
         )
         # Without a prediction for this long, the last one says nothing about the present.
-        self._stale_s = max(1.5, 6 * config.hop_s)
+        self._stale_s = max(5.0, 6 * config.hop_s)
         self._last_end: float | None = None
         self._state: int | None = None
         self.estimate = Estimate(

@@ -1,7 +1,7 @@
 """Predictor: which (camera, engine) is due, and one batch after the other."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from engines.engine import Engine
@@ -46,11 +46,11 @@ class Predictor:
                 return self._run(i, batch)
         return []
 
-    def reset(self, source: str) -> None:
-        """Forget the camera: it was removed, or its stream began anew."""
-        for key in [k for k in self._next if k[0] == source]:
-            del self._next[key]
-        self.waiting.pop(source, None)
+    def keep(self, sources: Collection[str]) -> None:
+        """Forget all cameras but these."""
+        self._next = {key: t for key, t in self._next.items() if key[0] in sources}
+        self.num_dropped = {s: n for s, n in self.num_dropped.items() if s in sources}
+        self.waiting = {s: why for s, why in self.waiting.items() if s in sources}
 
     def _engines_by_delay(self, buffers: Mapping[str, ObservationBuffer]) -> list[int]:
         newest = {source: n[0] for source, buffer in buffers.items() if (n := buffer.newest)}

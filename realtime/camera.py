@@ -1,0 +1,193 @@
+"""One camera of a live session: its capture and perceive threads, and its decision layer."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from realtime.errors import SourceError, SourceLost
+from realtime.feed import SnapshotFeed
+from realtime.lineup import Lineup
+from realtime.perception import Perceiver
+from realtime.records import Estimate, Frame, Prediction, Snapshot, Status
+from realtime.slot import LatestSlot, SlotClosed
+from realtime.sources import Source
+from realtime.stats import Latencies, Rate
+
+logger = logging.getLogger(__name__)
+
+LONGEST_RETRY_S = 30.0
+PAUSE_S = 1.0
+"""After a longer pause in the stream, perception begins anew."""
+
+
+class Camera:
+    """Threads and state of one source. `LiveSession` makes, steps and stops it."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        reopen: Callable[[], Source] | None,
+        *,
+        lineup: Lineup,
+        perceiver: AbstractContextManager[Perceiver],
+        runtime: str,
+        wake: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.buffer = lineup.buffer()
+        self.feed = SnapshotFeed()
+        self.is_perceived = False
+        """True once the source has ended and its last frame is in the buffer."""
+        self._source, self._reopen, self._wake = source, reopen, wake
+        self._retry_s = lineup.config.retry_s
+        self._perceiver = perceiver
+        self._decider = lineup.decider()
+        self._slot: LatestSlot[Frame] = LatestSlot()
+        self._stopping = threading.Event()
+        self._estimates: tuple[Estimate, ...] = self._decider.step((), now=0.0)[0]
+        self._capture_rate, self._perception_rate, self._prediction_rate = Rate(), Rate(), Rate()
+        self._latencies = Latencies()
+        self._seen_until: float | None = None  # arrival of the last frame that a prediction saw
+        self._status = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
+        self._threads = (
+            threading.Thread(target=self._capture, name=f"capture {name}", daemon=True),
+            threading.Thread(target=self._perceive, name=f"perceive {name}", daemon=True),
+        )
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads and close the source, within about two seconds."""
+        self._stopping.set()
+        self._source.close()
+        self._slot.close()
+        for thread in self._threads:
+            thread.join(timeout=2)
+            if thread.is_alive():
+                logger.warning("%s does not end; it is left behind", thread.name)
+
+    # Called by the prediction thread.
+
+    def decide(self, predictions: Sequence[Prediction], num_dropped: int, waiting: str) -> None:
+        """Step the decision layer with this camera's predictions, and log what it says."""
+        now = time.monotonic()
+        for p in predictions:
+            self._latencies.add(p.latency_s)
+            self._seen_until = now - p.latency_s
+        if predictions:
+            self._prediction_rate.tick(now)
+        self._estimates, events = self._decider.step(predictions, now=self._stream_now(now))
+        self._status = replace(self._status, windows_dropped=num_dropped)
+        if self._status.connected:
+            self._status = replace(self._status, message=waiting)
+        self.feed.record((*predictions, *events))
+
+    def finish(self) -> None:
+        """The source has ended and was predicted to its end: close what is open."""
+        self.feed.record(self._decider.flush(self._stream_now(time.monotonic())))
+        self.feed.finish()
+
+    def _stream_now(self, now: float) -> float:
+        newest = self.buffer.newest
+        return newest[0] + (now - newest[1]) if newest is not None else 0.0
+
+    # The capture thread.
+
+    def _capture(self) -> None:
+        try:
+            for frame in self._frames():
+                self._capture_rate.tick(frame.arrived)
+                self._slot.put(frame)
+        except BaseException as error:  # the perceive thread hands it on to the readers
+            self._slot.close(error)
+        else:
+            self._slot.close()
+
+    def _frames(self) -> Iterator[Frame]:
+        """The source's frames over all its connections, with stream time going on."""
+        offset, last = 0.0, None
+        while not self._stopping.is_set():
+            try:
+                for frame in self._source:
+                    if last is not None and not self._status.connected:
+                        offset = last.t + (frame.arrived - last.arrived) - frame.t
+                        self._status = replace(self._status, connected=True, lost_since=None)
+                    last = replace(frame, t=frame.t + offset) if offset else frame
+                    yield last
+                    if self._stopping.is_set():
+                        return
+                return
+            except SourceLost as lost:
+                self._lose(str(lost))
+                self._find_again()
+
+    def _lose(self, why: str) -> None:
+        if self._status.connected:
+            logger.warning("%s", why)
+            self._status = replace(
+                self._status, connected=False, lost_since=time.monotonic(), message=why
+            )
+        if self.feed.latest is not None:
+            self._publish(self.feed.latest)
+
+    def _find_again(self) -> None:
+        """Open the lost source again, ever less often, until it is there or the camera stops."""
+        wait_s = self._retry_s
+        while not self._stopping.wait(wait_s if self._reopen is not None else None):
+            assert self._reopen is not None
+            self._source.close()
+            try:
+                self._source = self._reopen()
+            except SourceError as error:
+                wait_s = min(2 * wait_s, LONGEST_RETRY_S)
+                self._lose(str(error))
+            else:
+                if self._stopping.is_set():
+                    self._source.close()
+                return
+
+    # The perceive thread.
+
+    def _perceive(self) -> None:
+        try:
+            with self._perceiver as perceiver:
+                self._perceive_all(perceiver)
+        except SlotClosed:
+            self.is_perceived = True
+            self._wake()
+        except BaseException as error:  # a worker that dies takes its exception to the readers
+            self.feed.finish(error)
+
+    def _perceive_all(self, perceiver: Perceiver) -> None:
+        before: float | None = None
+        while (frame := self._slot.get()) is not None:
+            if before is not None and frame.t - before > PAUSE_S:
+                perceiver.reset()
+            before = frame.t
+            observation = perceiver(frame)
+            self.buffer.append(observation)
+            self._perception_rate.tick(time.monotonic())
+            self._wake()
+            self._publish(Snapshot(frame, observation, self._estimates))
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        age = now - self._seen_until if self._seen_until is not None else float("nan")
+        status = replace(
+            self._status,
+            capture_hz=self._capture_rate.hz(now),
+            perception_hz=self._perception_rate.hz(now),
+            prediction_hz=self._prediction_rate.hz(now),
+            frames_dropped=self._slot.num_dropped,
+            latency_p50_s=self._latencies.percentile(50),
+            latency_p95_s=self._latencies.percentile(95),
+            prediction_age_s=age,
+        )
+        self.feed.publish(replace(snapshot, estimates=self._estimates, status=status))

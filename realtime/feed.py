@@ -1,0 +1,100 @@
+"""SnapshotFeed: the newest snapshot of a camera, and a bounded log, for any number of readers."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from realtime.records import Event, Prediction, Snapshot
+
+LOG_SIZE = 2000
+"""Predictions and events that a slow reader can catch up on; older ones are lost to it."""
+
+
+class EndOfStream(Exception):
+    """The source has ended and the reader has seen everything."""
+
+
+class SnapshotFeed:
+    """One reference swapped; no lock is held while anyone draws. Any thread may call."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.latest: Snapshot | None = None
+        self.log: deque[Prediction | Event] = deque(maxlen=LOG_SIZE)
+        self.num_logged = 0
+        self.num_published = 0
+        self.error: BaseException | None = None
+        self.is_finished = False
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make this the newest snapshot."""
+        with self.changed:
+            self.latest = snapshot
+            self.num_published += 1
+            self.changed.notify_all()
+
+    def record(self, entries: Sequence[Prediction | Event]) -> None:
+        """Log predictions and events; each reader gets them with its next snapshot."""
+        with self.changed:
+            self.log.extend(entries)
+            self.num_logged += len(entries)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Nothing more will come; `error` is what ended it, raised at every reader."""
+        with self.changed:
+            self.error = self.error or error
+            self.is_finished = True
+            self.changed.notify_all()
+
+
+class SnapshotReader:
+    """One reader's place in a feed. Its own thread calls it."""
+
+    def __init__(self, feed: SnapshotFeed) -> None:
+        self._feed = feed
+        self._num_seen = 0
+        self._num_read = feed.num_logged
+        self.num_lost = 0
+        """Predictions and events that were overwritten before this reader came for them."""
+
+    def next(self, timeout_s: float) -> Snapshot | None:
+        """The newest snapshot that this reader has not seen, or None after `timeout_s` seconds.
+
+        Frames may be skipped; `predictions` and `new_events` hold all since the previous call. The
+        last snapshot comes once more if the end of the stream closed events.
+
+        Raises:
+            EndOfStream: the source has ended and all was read.
+            BaseException: what ended a worker thread.
+        """
+        feed = self._feed
+        with feed.changed:
+            feed.changed.wait_for(self._has_news, timeout_s)
+            if feed.error is not None:
+                raise feed.error
+            entries = self._unread() if feed.latest is not None else []
+            if feed.latest is None or (feed.num_published == self._num_seen and not entries):
+                if feed.is_finished:
+                    raise EndOfStream
+                return None
+            if feed.num_published == self._num_seen and not feed.is_finished:
+                return None
+            snapshot = feed.latest
+            self._num_seen, self._num_read = feed.num_published, feed.num_logged
+        return replace(
+            snapshot,
+            predictions=tuple(e for e in entries if isinstance(e, Prediction)),
+            new_events=tuple(e for e in entries if isinstance(e, Event)),
+        )
+
+    def _has_news(self) -> bool:
+        return self._feed.num_published > self._num_seen or self._feed.is_finished
+
+    def _unread(self) -> list[Prediction | Event]:
+        num_new = self._feed.num_logged - self._num_read
+        lost = num_new - len(self._feed.log)
+        if lost > 0:
+            self.num_lost += lost
+            num_new = len(self._feed.log)
+        return list(self._feed.log)[len(self._feed.log) - num_new :]
