@@ -77,8 +77,8 @@ class CropRule:
     """The subject's region: a square about the shoulders that follows the person steadily.
 
     Centre = mid-point of the shoulders + `shift` shoulder widths downwards; side = `scale` shoulder
-    widths. It rests while the wanted square stays within `slack` of its side, else it glides after it
-    with time constant `tau_s`.
+    widths. It rests while the wanted square stays within `slack` of its side, else it glides after
+    it with time constant `tau_s`.
     """
 
     scale: Positive
@@ -89,7 +89,10 @@ class CropRule:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class PerceptionSpec:
-    """How evidence was perceived: another pose model is another input distribution, so it is refused."""
+    """How evidence was perceived.
+
+    Another pose model is another input distribution, so it is refused.
+    """
 
     layout: str
     """Skeleton layout of the Window."""
@@ -110,7 +113,7 @@ class PerceptionSpec:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Sampling:
-    """K instants, `span_s / frames` apart, the last one at the window's end; nearest sample each."""
+    """K instants, `span_s / frames` apart, the last at the window's end; nearest sample each."""
 
     frames: Count
     span_s: Positive
@@ -162,8 +165,9 @@ class PoseInput:
     layout: str
     """Layout whose joints are the V axis, in its order."""
     coordinates: Literal["world", "weak_perspective", "image"]
-    """`world`: x, y, z in m. `weak_perspective`: x, y of the image and z of the world, each over its own
-    scale, so that movements of the whole body stay visible. `image`: x, y of the image, and conf."""
+    """`world`: x, y, z in m. `weak_perspective`: x, y of the image and z of the world, each over
+    its own scale, so that movements of the whole body stay visible. `image`: x, y of the image, and
+    conf."""
     root: tuple[str, ...]
     """The mean of these joints over the window's seen samples becomes the origin."""
     root_per: Literal["window", "sample"]
@@ -188,7 +192,7 @@ class PoseInput:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class FaceInput:
-    """Face crops: float32 [B, T, 3, S, S] = (RGB / 255 - mean) / std; mask float32 [B, T], 1 = seen."""
+    """Face crops: float32 [B, T, 3, S, S] = (RGB / 255 - mean) / std; mask: float32 [B, T]."""
 
     modality: Literal["face"]
     name: str
@@ -238,7 +242,7 @@ class OutputSpec:
     background: int | None
     """Index of the class that means `nothing to report`, or None."""
     kind: Literal["events", "state"]
-    """`events`: intervals that come and go (gestures). `state`: one slow present value (emotion)."""
+    """`events`: intervals that come and go (gestures). `state`: one slow value (emotion)."""
     activation: Literal["softmax"]
     temperature: Positive
     thresholds: Thresholds

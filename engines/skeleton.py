@@ -3,10 +3,10 @@
 - `mediapipe33`: the 33 landmarks of MediaPipe Pose, in its order.
 - `upper25`: the first 25 of them: face points, arms, three knuckles a hand, hips.
 - `imigue22`: the 22 upper-body OpenPose joints of the iMiGUE challenge, with the corrected graph
-  (the public `openpose22` graph mixes 0- and 1-based numbers). Left and right are the subject's own.
+  (the public `openpose22` graph mixes 0- and 1-based numbers). Left and right are the subject's.
 
-Joints are the same joint only if their names are equal: iMiGUE's five finger points a hand are finger
-tips, MediaPipe's three are knuckles, so they do not convert.
+Joints are the same joint only if their names are equal: iMiGUE's five finger points a hand are
+finger tips, MediaPipe's three are knuckles, so they do not convert.
 """
 
 from collections.abc import Sequence

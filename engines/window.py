@@ -79,7 +79,7 @@ class Window:
     @property
     def has_pose(self) -> NDArray[np.bool_]:
         """bool [N]: at least one joint was found."""
-        return (self.conf > 0).any(axis=1)
+        return np.asarray((self.conf > 0).any(axis=1), np.bool_)
 
     @property
     def coverage(self) -> float:

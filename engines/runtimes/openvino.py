@@ -1,0 +1,108 @@
+"""OpenVINO on the processor: bf16 where the processor computes in it, fp32 elsewhere.
+
+Only `openvino.Core` is used: its conversion tools are what sends telemetry.
+"""
+
+import logging
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import openvino
+
+from engines.bundle import Bundle
+from engines.errors import GraphMismatch, RuntimeUnavailable
+from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds
+
+_LOG = logging.getLogger(__name__)
+
+
+class OpenVinoRuntime:
+    """The fp32 graph compiled by OpenVINO for this processor.
+
+    Raises:
+        RuntimeUnavailable: bf16 was asked for and the processor does not compute in it.
+        GraphMismatch: OpenVINO cannot read the graph.
+    """
+
+    def __init__(self, bundle: Bundle, *, precision: Precision | None = None) -> None:
+        core = openvino.Core()
+        self.precision = _precision(core, precision)
+        path = bundle.graph_path("fp32")
+        manifest = bundle.manifest
+        try:
+            model = core.read_model(path)
+            self._compiled: Any = core.compile_model(
+                model,
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[self.precision],
+                },
+            )
+        except RuntimeError as error:
+            raise GraphMismatch(
+                f"{path}: OpenVINO cannot read this graph ({_reason(error)})"
+            ) from None
+        self._request: Any = self._compiled.create_infer_request()
+        self._owner = Owner()
+        self.description = f"OpenVINO CPU {self.precision}"
+        inputs = {_name(port, manifest.feeds): port for port in model.inputs}
+        outputs = {_name(port, [o.name for o in manifest.outputs]): port for port in model.outputs}
+        self.inputs = {name: _spec(port) for name, port in inputs.items()}
+        self.outputs = {name: _spec(port) for name, port in outputs.items()}
+        _LOG.info("%s opened for %s", self.description, manifest.id)
+
+    def run(self, feeds: Feeds) -> dict[str, Floats]:
+        """See `Runtime.run`."""
+        self._owner.check()
+        check_feeds(feeds, self.inputs)
+        arrays = [np.ascontiguousarray(feeds[name]) for name in self.inputs]
+        results = self._request.infer(arrays, share_inputs=True)
+        # Copied: the request's own memory is overwritten by the next call.
+        return {name: np.array(results[i]) for i, name in enumerate(self.outputs)}
+
+    def close(self) -> None:
+        """See `Runtime.close`."""
+        self._owner.close()
+        self._request = None
+        self._compiled = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _precision(core: Any, wanted: Precision | None) -> Precision:
+    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if wanted == "bf16" and not has_bf16:
+        raise RuntimeUnavailable(
+            "Precision bf16: this processor has no instructions for it, use fp32"
+        )
+    return wanted or ("bf16" if has_bf16 else "fp32")
+
+
+def _name(port: Any, wanted: Iterable[str]) -> str:
+    """A port may have several names, those of inner tensors among them: prefer the manifest's."""
+    names: set[str] = port.get_names()
+    return min(names & set(wanted) or names or {"unnamed"})
+
+
+def _spec(port: Any) -> TensorSpec:
+    shape = tuple(d.get_length() if d.is_static else None for d in port.get_partial_shape())
+    return TensorSpec(shape, str(np.dtype(port.get_element_type().to_dtype())))
+
+
+def _reason(error: Exception) -> str:
+    """The most telling line of OpenVINO's many: the last that is not a source location."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [x for x in lines if x and not x.startswith(("Check '", "Exception from"))]
+    return (telling or lines or [type(error).__name__])[-1][:160]
