@@ -42,7 +42,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.query = nn.Linear(config.width, config.width)
-        self.key = nn.Linear(config.width, config.width)
+        self.key = nn.Linear(config.width, config.width, bias=False)  # softmax cancels a bias
         self.value = nn.Linear(config.width, config.width)
         self.project = nn.Linear(config.width, config.width)
 
@@ -115,7 +115,7 @@ class AttentionPool(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.score = nn.Linear(width, 1)
+        self.score = nn.Linear(width, 1, bias=False)  # softmax cancels a bias
 
     def forward(self, x_BLW: Tensor, usable_BL: Tensor | None = None) -> Tensor:
         """[B, W]."""
