@@ -52,7 +52,9 @@ class Camera:
         self._capture_rate, self._perception_rate, self._prediction_rate = Rate(), Rate(), Rate()
         self._latencies = Latencies()
         self._seen_until: float | None = None  # arrival of the last frame that a prediction saw
-        self._status = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
+        self._lost: tuple[float, str] | None = None  # since (monotonic s), why
+        self._windows_dropped, self._waiting = 0, ""
+        self._fixed = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
         self._threads = (
             threading.Thread(target=self._capture, name=f"capture {name}", daemon=True),
             threading.Thread(target=self._perceive, name=f"perceive {name}", daemon=True),
@@ -83,11 +85,12 @@ class Camera:
             self._seen_until = now - p.latency_s
         if predictions:
             self._prediction_rate.tick(now)
+        before = self._estimates
         self._estimates, events = self._decider.step(predictions, now=self._stream_now(now))
-        self._status = replace(self._status, windows_dropped=num_dropped)
-        if self._status.connected:
-            self._status = replace(self._status, message=waiting)
+        self._windows_dropped, self._waiting = num_dropped, waiting
         self.feed.record((*predictions, *events))
+        if self._lost is not None and self._estimates != before and self.feed.latest is not None:
+            self._publish(self.feed.latest)  # no frame will come to carry what went stale
 
     def finish(self) -> None:
         """The source has ended and was predicted to its end: close what is open."""
@@ -116,9 +119,9 @@ class Camera:
         while not self._stopping.is_set():
             try:
                 for frame in self._source:
-                    if last is not None and not self._status.connected:
+                    if last is not None and self._lost is not None:
                         offset = last.t + (frame.arrived - last.arrived) - frame.t
-                        self._status = replace(self._status, connected=True, lost_since=None)
+                    self._lost = None
                     last = replace(frame, t=frame.t + offset) if offset else frame
                     yield last
                     if self._stopping.is_set():
@@ -129,11 +132,9 @@ class Camera:
                 self._find_again()
 
     def _lose(self, why: str) -> None:
-        if self._status.connected:
+        if self._lost is None:
             logger.warning("%s", why)
-            self._status = replace(
-                self._status, connected=False, lost_since=time.monotonic(), message=why
-            )
+        self._lost = (self._lost[0] if self._lost is not None else time.monotonic(), why)
         if self.feed.latest is not None:
             self._publish(self.feed.latest)
 
@@ -180,8 +181,13 @@ class Camera:
     def _publish(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
         age = now - self._seen_until if self._seen_until is not None else float("nan")
+        lost_since, why = self._lost or (None, "")
         status = replace(
-            self._status,
+            self._fixed,
+            connected=lost_since is None,
+            lost_since=lost_since,
+            message=why or self._waiting,
+            windows_dropped=self._windows_dropped,
             capture_hz=self._capture_rate.hz(now),
             perception_hz=self._perception_rate.hz(now),
             prediction_hz=self._prediction_rate.hz(now),

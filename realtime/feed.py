@@ -40,6 +40,11 @@ class SnapshotFeed:
             self.log.extend(entries)
             self.num_logged += len(entries)
 
+    def wait_finished(self, timeout_s: float) -> None:
+        """Wait until `finish` was called, at most so long."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_finished, timeout_s)
+
     def finish(self, error: BaseException | None = None) -> None:
         """Nothing more will come; `error` is what ended it, raised at every reader."""
         with self.changed:

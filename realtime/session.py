@@ -28,7 +28,7 @@ from realtime.sources import Source
 __all__ = ["EndOfStream", "LiveSession", "SnapshotReader"]
 
 POLL_S = 0.1
-"""The prediction thread looks this often whether it should end, and whether estimates went stale."""
+"""The prediction thread looks this often whether it should end or an estimate went stale."""
 
 OpenPerceiver = Callable[[PerceptionSpec], AbstractContextManager[Perceiver]]
 
@@ -120,13 +120,17 @@ class LiveSession:
     def remove_camera(self, camera: str) -> None:
         """Stop watching and close the source; a camera that is not there is no error.
 
-        Its events stay readable: open ones are closed, then readers see the end of the stream.
+        The prediction thread still closes its open events, then readers see the end of the stream.
         """
+        gone = self._cameras.get(camera)
+        if gone is None:
+            return
+        gone.stop()
+        self._wake.set()
+        gone.feed.wait_finished(timeout_s=2)
         with self._lock:
-            gone = self._cameras.pop(camera, None)
-        if gone is not None:
-            gone.stop()
-            gone.feed.finish()
+            self._cameras.pop(camera, None)
+        gone.feed.finish()
 
     def reader(self, camera: str) -> SnapshotReader:
         """A new reader of the camera's snapshots.
