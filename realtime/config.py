@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from engines.manifest import describe
@@ -45,9 +45,6 @@ class Config:
     """A lost live source is tried again after this long, later ever less often up to 30 s."""
 
 
-_ADAPTER = TypeAdapter(Config)
-
-
 def load_config(path: Path | None = None, **flags: Any) -> Config:
     """The defaults, overridden by the TOML file's keys, overridden by the flags that are not None.
 
@@ -68,7 +65,7 @@ def load_config(path: Path | None = None, **flags: Any) -> Config:
             raise ConfigError(f"{path}: is not a TOML file: {error}") from None
     values |= {key: value for key, value in flags.items() if value is not None}
     try:
-        return _ADAPTER.validate_python(values)
+        return Config(**values)
     except ValidationError as error:
         known = ", ".join(f.name for f in dataclasses.fields(Config))
         hint = (

@@ -93,6 +93,11 @@ class SnapshotReader:
             new_events=tuple(e for e in entries if isinstance(e, Event)),
         )
 
+    @property
+    def num_waiting(self) -> int:
+        """Predictions and events that were logged since this reader's previous snapshot."""
+        return self._feed.num_logged - self._num_read
+
     def _has_news(self) -> bool:
         return self._feed.num_published > self._num_seen or self._feed.is_finished
 

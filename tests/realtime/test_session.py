@@ -1,0 +1,203 @@
+"""The live session against the offline loop, and under faults."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.errors import BundleError
+from engines.manifest import PerceptionSpec
+from realtime.config import Config
+from realtime.errors import SourceError, SourceLost
+from realtime.lineup import load_lineup
+from realtime.pipeline import analyze
+from realtime.records import Event, Prediction, Snapshot, Status
+from realtime.session import EndOfStream, LiveSession, SnapshotReader
+from tests.engines.tiny_bundle import write_tiny_bundle
+from tests.fakes import ScriptedPerceiver, ScriptedSource
+
+CONFIG = Config(hop_s=0.2, tau_s=0.1, min_s=0.0, gap_s=0.2, state_tau_s=0.1, retry_s=0.05)
+TIMES = [i / 30 for i in range(150)]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tasks; thresholds so low that its random logits make events come and go."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+def absent(t: float) -> bool:
+    return 2.0 < t < 3.5
+
+
+def perceive(spec: PerceptionSpec) -> ScriptedPerceiver:
+    return ScriptedPerceiver(spec, absent=absent)
+
+
+def offline(bundle: Path) -> list[Snapshot]:
+    lineup = load_lineup([bundle], CONFIG)
+    with ExitStack() as stack:
+        engines = lineup.open_engines(stack, "cpu")
+        snapshots = list(
+            analyze(
+                ScriptedSource(TIMES),
+                perceive(lineup.perception),
+                lineup.buffer(),
+                lineup.predictor(engines),
+                lineup.decider(),
+                status=Status(),
+            )
+        )
+    assert [s.frame.index for s in snapshots] == list(range(len(TIMES)))
+    return snapshots
+
+
+def drain(session: LiveSession, camera: str) -> Iterator[Snapshot]:
+    reader = session.reader(camera)
+    while True:
+        try:
+            snapshot = reader.next(timeout_s=5)
+        except EndOfStream:
+            return
+        assert snapshot is not None, "the session stands still"
+        yield snapshot
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def test_the_same_input_gives_the_same_events_offline_and_live(bundle: Path) -> None:
+    snapshots = offline(bundle)
+    expected = [p for s in snapshots for p in s.predictions]
+    expected_events = [e for s in snapshots for e in s.new_events]
+    assert len(expected) > 30
+    assert len(expected_events) > 3, "the test needs events to compare"
+    log_sizes = np.cumsum([0] + [len(s.predictions) + len(s.new_events) for s in snapshots])
+    predicted: list[Prediction] = []
+    events: list[Event] = []
+    counter: list[SnapshotReader] = []
+    session = LiveSession([bundle], CONFIG, "cpu", perceive=perceive)
+
+    def pace(index: int) -> None:
+        """In step: each frame waits until all that was due before it has been predicted."""
+        if not counter:
+            counter.append(session.reader("scripted"))
+        until(lambda: counter[0].num_waiting >= log_sizes[index])
+
+    with session:
+        camera = session.add_camera(ScriptedSource(TIMES, pace=pace))
+        for snapshot in drain(session, camera):
+            predicted += snapshot.predictions
+            events += snapshot.new_events
+    assert [(p.task, p.at) for p in predicted] == [(p.task, p.at) for p in expected]
+    assert sorted(map(repr, events)) == sorted(map(repr, expected_events))
+
+
+def test_a_worker_that_dies_takes_its_exception_to_the_reader(bundle: Path) -> None:
+    class Broken(ScriptedPerceiver):
+        def __call__(self, frame: object) -> object:  # type: ignore[override]
+            raise ZeroDivisionError("in the perceiver")
+
+    with LiveSession([bundle], CONFIG, "cpu", perceive=Broken) as session:  # type: ignore[arg-type]
+        reader = session.reader(session.add_camera(ScriptedSource(TIMES)))
+        with pytest.raises(ZeroDivisionError):
+            reader.next(timeout_s=5)
+
+
+def test_a_lost_camera_is_a_state_and_comes_back_with_time_going_on(bundle: Path) -> None:
+    again = threading.Event()
+
+    def reopen() -> ScriptedSource:
+        if not again.is_set():
+            raise SourceError("camera: refused")
+        return ScriptedSource([i / 30 for i in range(60)], pace=lambda _: time.sleep(0.01))
+
+    lost = ScriptedSource([*TIMES[:20], SourceLost("camera: no frame for 10 s")])
+    with LiveSession([bundle], CONFIG, "cpu", perceive=perceive) as session:
+        reader = session.reader(session.add_camera(lost, reopen=reopen))
+        snapshots: list[Snapshot] = []
+
+        def is_lost() -> bool:
+            snapshot = reader.next(timeout_s=1)
+            if snapshot is not None:
+                snapshots.append(snapshot)
+            return bool(snapshots) and snapshots[-1].status.message == "camera: refused"
+
+        until(is_lost)
+        assert not snapshots[-1].status.connected
+        assert snapshots[-1].status.lost_since is not None
+        before = snapshots[-1].frame.t
+        again.set()
+        until(lambda: (s := reader.next(timeout_s=1)) is not None and s.status.connected)
+        found = reader.next(timeout_s=1)
+        assert found is not None
+        assert found.frame.t > before
+
+
+def test_removing_a_camera_ends_its_threads_and_closes_its_source(bundle: Path) -> None:
+    source = ScriptedSource([i / 30 for i in range(10_000)], pace=lambda _: time.sleep(0.005))
+    with LiveSession([bundle], CONFIG, "cpu", perceive=perceive) as session:
+        camera = session.add_camera(source)
+        reader = session.reader(camera)
+        assert reader.next(timeout_s=2) is not None
+        started = time.monotonic()
+        session.remove_camera(camera)
+        assert time.monotonic() - started < 2
+        assert source.is_closed
+        assert session.cameras == ()
+        reader.next(timeout_s=1)
+        with pytest.raises(EndOfStream):
+            reader.next(timeout_s=1)
+    names = [t.name for t in threading.enumerate()]
+    assert not [n for n in names if n.startswith(("capture", "perceive", "predict"))]
+
+
+def test_two_cameras_share_one_session_and_keep_their_own_names(bundle: Path) -> None:
+    def slow(_: int) -> None:
+        time.sleep(0.01)
+
+    with LiveSession([bundle], CONFIG, "cpu", perceive=perceive) as session:
+        cameras = [session.add_camera(ScriptedSource(TIMES, pace=slow)) for _ in range(2)]
+        assert cameras == ["scripted", "scripted (2)"]
+        for camera in cameras:
+            predictions = [p for s in drain(session, camera) for p in s.predictions]
+            assert predictions
+            assert {p.source for p in predictions} == {camera}
+
+
+def test_slow_perception_drops_frames_and_counts_them(bundle: Path) -> None:
+    class Slow(ScriptedPerceiver):
+        def __call__(self, frame):  # type: ignore[no-untyped-def]
+            time.sleep(0.05)
+            return super().__call__(frame)
+
+    with LiveSession([bundle], CONFIG, "cpu", perceive=Slow) as session:
+        source = ScriptedSource(TIMES[:100], pace=lambda _: time.sleep(0.005))
+        snapshots = list(drain(session, session.add_camera(source)))
+    assert snapshots[-1].status.frames_dropped > 50
+    assert snapshots[-1].frame.index == 99
+
+
+def test_emotion_switched_off_is_neither_estimated_nor_logged(bundle: Path) -> None:
+    quiet = replace(CONFIG, emotion=False)
+    with LiveSession([bundle], quiet, "cpu", perceive=perceive) as session:
+        snapshots = list(drain(session, session.add_camera(ScriptedSource(TIMES))))
+    tasks = {e.task for s in snapshots for e in s.estimates}
+    assert tasks == {"micro_gesture"}
+    assert {p.task for s in snapshots for p in s.predictions} <= {"micro_gesture"}
+
+
+def test_bundles_that_do_not_fit_together_are_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="Two bundles serve the task"):
+        load_lineup([bundle, bundle], CONFIG)
+    with pytest.raises(BundleError):
+        LiveSession([tmp_path / "none"], CONFIG)
