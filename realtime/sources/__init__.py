@@ -1,0 +1,120 @@
+"""Anything that yields frames: webcams, files, RTSP and HTTP addresses, browsers, a test pattern.
+
+`open_source` returns an opened source that has proved to deliver. Iterating yields frames as they
+come and ends at the end of a clip; a live source that stops raises `SourceLost`. `close` may come
+from another thread and ends a waiting iteration within a second: waiting is done on an event, never
+inside a driver or FFmpeg, whose own thread is left behind if it hangs.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+from urllib.parse import unquote, urlsplit
+
+from realtime.errors import SourceError
+from realtime.records import Frame
+from realtime.sources.browser import BrowserSource
+from realtime.sources.stream import FileSource, NetworkSource
+from realtime.sources.synthetic import SyntheticSource
+from realtime.sources.uri import without_credentials
+from realtime.sources.webcam import MAX_INDEX, CameraInfo, WebcamSource, list_cameras
+
+__all__ = [
+    "BrowserSource", "CameraInfo", "FileSource", "NetworkSource", "Source", "SyntheticSource",
+    "WebcamSource", "list_cameras", "open_source", "without_credentials",
+]  # fmt: skip
+
+ALLOWED: Final = (
+    "a camera number (0), a video file, rtsp:// or http:// with or without s, or test://"
+)
+
+
+class Source(Protocol):
+    """An opened source: an iterator of frames and a context manager."""
+
+    @property
+    def id(self) -> str:
+        """Its URI without credentials."""
+
+    @property
+    def is_live(self) -> bool:
+        """True for cameras: frames come when they come, and it has no end of its own."""
+
+    @property
+    def fps(self) -> float | None:
+        """Nominal frames per second, None if it does not say. Never use it for timing."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of its frames, px."""
+
+    @property
+    def num_frames(self) -> int | None:
+        """Frames from start to end, maybe an estimate (for a progress bar); None = no end known."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to end; None = no end known."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def __next__(self) -> Frame:
+        """The next frame; StopIteration at the end, SourceLost when a live source stopped."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def close(self) -> None:
+        """End the iteration and release the source; from any thread, more than once."""
+
+
+def open_source(
+    uri: str, *, realtime: bool = False, loop: bool = False, timeout_s: float = 10.0
+) -> Source:
+    """Open a source by its URI.
+
+    Args:
+        uri: `0` or `webcam:0`, a path or `file://`, `rtsp(s)://`, `http(s)://`, or `test://`.
+        realtime: let the frames of a clip out at its own pace, as a camera would.
+        loop: repeat a file or `test://` for ever; stream time goes on over the seam.
+        timeout_s: the longest silence of a camera or server, when opening and later.
+
+    Raises:
+        SourceError: it cannot be opened; one line says why, and what to do.
+    """
+    scheme, _, rest = uri.partition(":")
+    scheme = scheme.lower()
+    if uri.isdecimal() or scheme == "webcam":
+        number = uri if uri.isdecimal() else rest
+        if not (number.isascii() and number.isdecimal() and int(number) <= MAX_INDEX):
+            raise SourceError(f"{uri} is no camera: expected webcam:0 to webcam:{MAX_INDEX}")
+        return WebcamSource(int(number), timeout_s=timeout_s)
+    if uri.startswith("/dev/video") and uri.removeprefix("/dev/video").isdecimal():
+        return open_source("webcam:" + uri.removeprefix("/dev/video"), timeout_s=timeout_s)
+    if scheme in ("rtsp", "rtsps", "http", "https") and rest.startswith("//"):
+        return NetworkSource(uri, realtime=realtime, timeout_s=timeout_s)
+    if scheme == "test" and rest.startswith("//"):
+        return SyntheticSource(uri, realtime=realtime, loop=loop)
+    if scheme == "file" and rest.startswith("//"):
+        return FileSource(_path(uri), realtime=realtime, loop=loop)
+    if not uri or "://" in uri:
+        shown = without_credentials(uri) if uri else "An empty name"
+        raise SourceError(f"{shown} is not a source: expected {ALLOWED}")
+    return FileSource(Path(uri).expanduser(), realtime=realtime, loop=loop)
+
+
+def _path(uri: str) -> Path:
+    parts = urlsplit(uri)
+    path = unquote(parts.path)
+    if parts.netloc not in ("", "localhost"):
+        raise SourceError(f"{uri} names a file of another machine: expected file:///folder/name")
+    if len(path) > 2 and path[0] == "/" and path[2] == ":":  # file:///C:/clip.mp4
+        path = path[1:]
+    return Path(path)

@@ -1,0 +1,232 @@
+"""Video: a file or a stream that PyAV has opened."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import av
+import av.logging
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from realtime.errors import SourceError, SourceLost
+from realtime.records import Image
+from realtime.sources.picture import fit, upright
+from realtime.sources.reasons import check_file, why, why_not_video
+from realtime.sources.stream_time import StreamTime
+from realtime.sources.uri import for_ffmpeg, without_credentials
+
+logger = logging.getLogger(__name__)
+
+av.logging.set_level(None)  # FFmpeg's own lines hold URLs with their passwords
+
+MAX_BAD_READS: Final = 100
+"""Unreadable packets in a row after which a damaged file counts as ended."""
+PROBE_S: Final = 1.0
+"""How long FFmpeg may look at a live stream before it is shown."""
+DEFAULT_FPS: Final = 25.0
+"""Assumed where a file has neither stamps nor a rate."""
+NO_STAMPS: Final = ("mpjpeg", "mjpeg", "h264", "hevc", "jpeg_pipe")
+"""Formats without time stamps: FFmpeg invents 25 fps, which is wrong for a live stream."""
+NOT_VIDEO: Final = ("tty", "image2", "ico", "apng")
+"""Text and pictures that FFmpeg is willing to take for a video; so are all `*_pipe` formats."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grab:
+    """A decoded picture, not converted yet."""
+
+    picture: av.VideoFrame
+    t: float
+    index: int
+    arrived: float
+
+
+class Video:
+    """An opened container of which one picture has been decoded. One thread uses it."""
+
+    def __init__(self, container: InputContainer, source: str, *, is_live: bool) -> None:
+        """Decode the first picture.
+
+        Raises:
+            SourceError: there is no video in it, or no picture can be decoded.
+        """
+        self.source, self.is_live = source, is_live
+        self.corrupt_frames = 0
+        """Packets and pictures that were damaged and left out."""
+        self._container = container
+        self._stream = _video_stream(container, source)
+        if is_live:  # threads by frame would hold back a picture for each
+            self._stream.codec_context.flags |= Flags.low_delay
+        self._stream.thread_type = "SLICE" if is_live else "AUTO"
+        self._pictures = self._decode()
+        self._first = next(self._pictures, None)
+        if self._first is None:
+            raise SourceError(
+                f"{source} cannot be read: none of its pictures decodes, it is cut off or damaged"
+            )
+        if is_live:
+            self.corrupt_frames = 0  # those before the first key frame are no damage
+        height, width = upright(self._first).shape[:2]
+        self.size = (width, height)
+        """Width and height of every frame: pictures of another size are fitted into it."""
+        self.fps = _plausible(self._stream.average_rate or self._stream.guessed_rate)
+        self.duration_s = None if is_live else _duration(container, self._stream)
+        self.num_frames = None if is_live else self._stream.frames or self._estimate()
+        self.has_stamps = container.format.name not in NO_STAMPS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def interval_s(self) -> float:
+        """Nominal time from frame to frame."""
+        return 1 / (self.fps or DEFAULT_FPS)
+
+    def pictures(self) -> Iterator[av.VideoFrame]:
+        """All pictures from the first on, in the order of showing; damaged ones are left out.
+
+        Raises:
+            SourceError: a clip on the network broke off.
+            SourceLost: a live stream ended or broke off.
+        """
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+        yield from self._pictures
+        if self.is_live:
+            raise SourceLost(f"{self.source} has ended the stream")
+
+    def grabs(self) -> Iterator[Grab]:
+        """The same, stamped."""
+        clock = StreamTime(self.interval_s, is_live=self.is_live)
+        for index, picture in enumerate(self.pictures()):
+            arrived = time.monotonic()
+            yield Grab(picture, clock.step(self.stamp(picture), arrived), index, arrived)
+
+    def stamp(self, picture: av.VideoFrame) -> float | None:
+        """The picture's presentation stamp in seconds, None if it has none that can be used."""
+        if picture.pts is None or (self.is_live and not self.has_stamps):
+            return None
+        return picture.time
+
+    def image(self, picture: av.VideoFrame) -> Image:
+        """uint8 [H, W, 3] RGB, upright, of `size`."""
+        return fit(upright(picture), self.size)
+
+    def close(self) -> None:
+        """Release it."""
+        self._container.close()
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        bad_reads = 0
+        while bad_reads < MAX_BAD_READS:
+            try:
+                for packet in self._container.demux(self._stream):
+                    bad_reads = 0
+                    yield from self._decode_packet(packet)
+                return
+            except av.error.InvalidDataError:
+                bad_reads += 1
+                self.corrupt_frames += 1
+            except FFmpegError as error:
+                lost = SourceLost if self.is_live else SourceError
+                raise lost(f"{self.source} broke off: {why(error)}") from None
+        logger.warning("%s: nothing readable follows, it ends here", self.source)
+
+    def _decode_packet(self, packet: "av.Packet[VideoStream]") -> Iterator[av.VideoFrame]:
+        try:
+            pictures = packet.decode() if not packet.is_corrupt else []
+        except av.error.InvalidDataError:
+            pictures = []
+            self.corrupt_frames += 1
+        self.corrupt_frames += packet.is_corrupt
+        for picture in pictures:
+            if picture.is_corrupt:
+                self.corrupt_frames += 1
+            else:
+                yield picture
+
+    def _estimate(self) -> int | None:
+        if self.duration_s is None or self.fps is None:
+            return None
+        return max(1, round(self.duration_s * self.fps))
+
+
+def open_file(path: Path) -> Video:
+    """Open a video file.
+
+    Raises:
+        SourceError: it is missing, a folder, empty, unreadable, cut off, or not a video.
+    """
+    check_file(path)
+    try:
+        # `file:` keeps `a:b.mp4` from being a protocol, the whitelist a playlist off the net.
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except FFmpegError as error:
+        raise SourceError(f"{path} cannot be read: {why_not_video(path, error)}") from None
+    return _video(container, str(path), is_live=False)
+
+
+def open_url(url: str, timeout_s: float) -> Video:
+    """Connect to a camera or a clip on the network.
+
+    Raises:
+        SourceError: it cannot be reached, refuses, or sends no video within the time-out.
+    """
+    source, address = without_credentials(url), for_ffmpeg(url)
+    micros = str(int(timeout_s * 1e6))
+    options = {"timeout": micros}
+    if address.lower().startswith("rtsp"):
+        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
+        options |= {"fflags": "nobuffer", "analyzeduration": str(int(PROBE_S * 1e6))}
+    else:
+        options |= {"rw_timeout": micros}
+    try:
+        container = av.open(address, options=options, timeout=(timeout_s, timeout_s))
+    except FFmpegError as error:
+        reason = why(error, address, timeout_s)
+    except ValueError:  # PyAV's for what it cannot even parse
+        reason = "this is no valid address"
+    else:
+        return _video(container, source, is_live=container.duration is None)
+    raise SourceError(f"{source} cannot be opened: {reason}")
+
+
+def _video(container: InputContainer, source: str, *, is_live: bool) -> Video:
+    try:
+        return Video(container, source, is_live=is_live)
+    except (SourceError, SourceLost) as error:
+        container.close()
+        raise SourceError(str(error)) from None
+
+
+def _video_stream(container: InputContainer, source: str) -> VideoStream:
+    name = container.format.name
+    if name in NOT_VIDEO or name.endswith("_pipe"):
+        raise SourceError(f"{source} is not a video but a picture or a text")
+    for stream in container.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:  # the cover of a song
+            return stream
+    what = "only sound" if container.streams.audio else "nothing that can be shown"
+    raise SourceError(f"{source} is not a video: it holds {what}")
+
+
+def _plausible(rate: object) -> float | None:
+    """Frames per second, None for nonsense such as the 90000 of an RTP clock."""
+    fps = float(rate or 0)  # type: ignore[arg-type]
+    return fps if 0.1 <= fps <= 480 else None
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return None if container.duration is None else container.duration / av.time_base

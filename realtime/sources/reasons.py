@@ -1,0 +1,82 @@
+"""Why a source cannot be opened or read: FFmpeg's and the system's reasons in words.
+
+Never `str(error)`: PyAV puts the URL with its password there.
+"""
+
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+import av
+from av.error import FFmpegError
+
+from realtime.errors import SourceError
+from realtime.sources.uri import host_of
+
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (av.error.HTTPUnauthorizedError, "access refused (401): check user and password in the URL"),
+    (av.error.HTTPForbiddenError, "access forbidden (403): check the rights of the user"),
+    (av.error.HTTPNotFoundError, "there is nothing at this path (404): check the end of the URL"),
+    (av.error.HTTPServerError, "the server has an error of its own (5xx): try again later"),
+    (av.error.HTTPClientError, "the server refuses the request (4xx): check the URL"),
+    (ConnectionRefusedError, "connection refused: check that it is switched on, and the port"),
+    (ConnectionError, "the connection was cut"),
+    (av.error.InvalidDataError, "what comes from there is not a video"),
+    (av.error.ProtocolNotFoundError, "FFmpeg as built into PyAV does not speak this protocol"),
+)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what cannot be a video file.
+
+    Raises:
+        SourceError: it is missing, a folder, empty, or may not be read.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise SourceError(f"{path} is a folder: name a video file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{path} is not a file: name a video file")
+        if status.st_size == 0:
+            raise SourceError(f"{path} is empty (0 bytes): record or copy it again")
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(f"There is no file {path}: check the name") from None
+    except PermissionError:
+        raise SourceError(f"{path} may not be read: check its permissions") from None
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def why_not_video(path: Path, error: FFmpegError) -> str:
+    """Why FFmpeg did not open a file that `check_file` let through."""
+    if not isinstance(error, av.error.InvalidDataError):
+        return why(error)
+    with path.open("rb") as file:
+        is_mp4 = file.read(12)[4:8] == b"ftyp"
+    if is_mp4:
+        return "the MP4 is cut off, its index (moov) is missing; record or copy it again"
+    return "it is not a video, or damaged from the start"
+
+
+def why(error: FFmpegError, address: str = "", timeout_s: float | None = None) -> str:
+    """FFmpeg's reason in words; `address` is the URL that was tried, for its host."""
+    if isinstance(error, TimeoutError | av.error.ExitError):
+        limit = "in time" if timeout_s is None else f"within {timeout_s:g} s"
+        return f"no answer {limit}: check that it is switched on and can be reached"
+    for kind, text in _REASONS:
+        if isinstance(error, kind):
+            return text
+    if address and not _is_known(*host_of(address)):
+        return f"the host {host_of(address)[0]} is unknown: check the address"
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _is_known(host: str, port: int | None) -> bool:
+    try:
+        socket.getaddrinfo(host, port or 554)
+    except (OSError, UnicodeError):
+        return False
+    return True

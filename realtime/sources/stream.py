@@ -1,0 +1,215 @@
+"""FileSource: every frame of a video file. NetworkSource: RTSP and HTTP. Both read through PyAV."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import av
+
+from realtime.errors import SourceError
+from realtime.records import Frame
+from realtime.slot import SlotClosed
+from realtime.sources.capture import CaptureThread
+from realtime.sources.container import Grab, Video, open_file, open_url
+from realtime.sources.pace import Pace
+from realtime.sources.stream_time import StreamTime
+from realtime.sources.uri import without_credentials
+
+logger = logging.getLogger(__name__)
+
+MISSING_SHARE: Final = 0.02
+"""A file that ends with more than this share of its frames missing was cut off."""
+
+
+class FileSource:
+    """Every frame of a file, decoded in the thread that iterates; `close` may come from any."""
+
+    def __init__(self, path: Path, *, realtime: bool = False, loop: bool = False) -> None:
+        """Open it and decode the first picture.
+
+        Args:
+            path: a video file in any format that FFmpeg reads.
+            realtime: let the frames out at the pace of the clip.
+            loop: repeat it for ever; stream time goes on over the seam by one frame interval.
+
+        Raises:
+            SourceError: it cannot be read; the message says why.
+        """
+        self.id, self.is_live = str(path), False
+        self._path, self._loop = path, loop
+        self._video = open_file(path)
+        self.fps, self.size = self._video.fps, self._video.size
+        self.num_frames = None if loop else self._video.num_frames
+        self.duration_s = None if loop else self._video.duration_s
+        self._corrupt_before = 0
+        self._lock = threading.Lock()  # the container is used and closed by one thread at a time
+        self._stopping = threading.Event()
+        self._pace = Pace(self._stopping) if realtime else None
+        self._clock = StreamTime(self._video.interval_s, is_live=False)
+        self._pictures = self._video.pictures()
+        self._index = 0
+
+    @property
+    def corrupt_frames(self) -> int:
+        """Damaged packets and pictures that were left out so far."""
+        return self._corrupt_before + self._video.corrupt_frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        """The next frame.
+
+        Raises:
+            StopIteration: the file has ended, or was closed.
+            SourceError: it cannot be read any more.
+        """
+        picture = self._next_picture()
+        if picture is None:
+            raise StopIteration
+        arrived = time.monotonic()
+        t = self._clock.step(self._video.stamp(picture), arrived)
+        if self._pace is not None:
+            self._pace.wait(t)
+            arrived = time.monotonic()
+        if self._stopping.is_set():
+            raise StopIteration
+        frame = Frame(self._video.image(picture), t, self._index, self.id, arrived)
+        self._index += 1
+        return frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the iteration and release the file; waits for the picture that is being decoded."""
+        self._stopping.set()
+        with self._lock:
+            self._video.close()
+
+    def _next_picture(self) -> "av.VideoFrame | None":
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            picture = next(self._pictures, None)
+            if picture is not None:
+                return picture
+            self._report_end()
+            if not self._loop:
+                self._video.close()
+                return None
+            self._begin_again()
+            return next(self._pictures, None)
+
+    def _begin_again(self) -> None:
+        self._video.close()
+        self._corrupt_before += self._video.corrupt_frames
+        video = open_file(self._path)
+        if video.size != self.size:
+            video.close()
+            raise SourceError(f"{self.id} was replaced by another video while it was playing")
+        self._video, self._pictures = video, video.pictures()
+        self._clock.restart()
+
+    def _report_end(self) -> None:
+        expected = self._video.num_frames
+        if self._video.corrupt_frames:
+            logger.warning("%s: %d damaged frames left out", self.id, self._video.corrupt_frames)
+        elif self.num_frames and expected and self._index < expected * (1 - MISSING_SHARE):
+            logger.warning(
+                "%s ends after %d of %d frames: it is cut off", self.id, self._index, expected
+            )
+
+
+class NetworkSource:
+    """An RTSP or HTTP(S) address, read by a thread of its own at the speed of the camera.
+
+    A camera (`is_live`) keeps only its newest picture; those that nobody took are counted.
+    A clip of known length (`is_live` False) waits for its reader, and loses none. `close` ends an
+    iteration that waits at once, from any thread; the connection is released by its own thread as
+    soon as FFmpeg returns, within `timeout_s`.
+    """
+
+    def __init__(self, url: str, *, realtime: bool = False, timeout_s: float = 10.0) -> None:
+        """Connect and wait for the first picture.
+
+        Args:
+            url: `rtsp://`, `rtsps://`, `http://` or `https://`, with user and password if needed.
+            realtime: let a clip's frames out at its own pace (a camera's come as they come).
+            timeout_s: the longest silence, when opening and later.
+
+        Raises:
+            SourceError: no connection, no access, nothing there, no video, or no answer in time.
+        """
+        self.id = without_credentials(url)
+        self._capture: CaptureThread[Video, Grab] = CaptureThread(
+            lambda: open_url(url, timeout_s), self._grabs, source=self.id, timeout_s=timeout_s
+        )
+        self._video = self._capture.open()
+        self.is_live, self.fps, self.size = self._video.is_live, self._video.fps, self._video.size
+        self.num_frames, self.duration_s = self._video.num_frames, self._video.duration_s
+        self._stopping = threading.Event()
+        self._pace = Pace(self._stopping) if realtime and not self.is_live else None
+
+    @property
+    def corrupt_frames(self) -> int:
+        """Damaged packets and pictures that were left out so far."""
+        return self._video.corrupt_frames
+
+    @property
+    def num_dropped(self) -> int:
+        """Pictures of a camera that a newer one replaced before they were taken."""
+        return self._capture.num_dropped
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        """The next frame; of a camera, the newest.
+
+        Raises:
+            StopIteration: a clip has ended, or the source was closed.
+            SourceLost: a camera ended the stream, or sent nothing for `timeout_s`.
+            SourceError: a clip broke off.
+        """
+        try:
+            grab = self._capture.get()
+        except SlotClosed:
+            raise StopIteration from None
+        arrived = grab.arrived
+        if self._pace is not None:
+            self._pace.wait(grab.t)
+            arrived = time.monotonic()
+        return Frame(self._video.image(grab.picture), grab.t, grab.index, self.id, arrived)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the iteration and let go of the connection; takes at most half a second."""
+        self._stopping.set()
+        self._capture.close()
+
+    def _grabs(self, video: Video) -> Iterator[Grab]:
+        self._capture.keeps_all = not video.is_live
+        return video.grabs()

@@ -1,0 +1,85 @@
+"""URLs of cameras: what may be shown of them, and how FFmpeg reads them.
+
+Cameras' passwords are typed into URLs as they are, with `@`, `/` or `%` in them, or stand in the
+query. What is shown hides rather too much than too little; what is opened has them escaped.
+"""
+
+import re
+from urllib.parse import quote, urlsplit
+
+from realtime.errors import SourceError
+
+_SECRET = re.compile(
+    r"([\w-]*(?:pas|pwd|token|secret|auth|key|sig)[\w-]*|(?<!\w)pw?)=[^&;]*", re.IGNORECASE
+)
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/?#@:\s\[\]]+)(:\d*)?(?=[/?#]|$)")
+_BARE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
+
+
+def without_credentials(uri: str) -> str:
+    """The URI as it may be shown: no user, no password, no secret in its query.
+
+    Where a `:` precedes an `@`, everything before the last `@` may belong to a password and is left
+    out, although an address may hold an `@` too.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri
+    before, at, after = rest.rpartition("@")
+    if at and ":" in before:
+        rest = after
+    else:
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        rest = rest[authority.rfind("@") + 1 :]
+    return f"{scheme}://" + _SECRET.sub(r"\1=***", rest)
+
+
+def for_ffmpeg(uri: str) -> str:
+    """The URL with its user and password escaped, so that FFmpeg splits it where a person would.
+
+    Raises:
+        SourceError: there is no host, or a port that is none.
+    """
+    scheme, _, rest = uri.partition("://")
+    userinfo, address = _split(rest)
+    shown = without_credentials(uri)
+    if not _HOST.match(address):
+        raise SourceError(f"{shown} names no host: expected {scheme}://host[:port]/path")
+    try:
+        host, port = urlsplit(f"{scheme}://{address}").hostname, urlsplit(f"x://{address}").port
+    except ValueError:
+        host, port = None, None
+    if not host or port == 0:
+        raise SourceError(f"{shown} has no valid host and port: ports go from 1 to 65535")
+    if not userinfo:
+        return f"{scheme}://{address}"
+    user, colon, password = userinfo.partition(":")
+    return f"{scheme}://{_escape(user)}{colon}{_escape(password)}@{address}"
+
+
+def host_of(uri: str) -> tuple[str, int | None]:
+    """Host and port of a URL that `for_ffmpeg` has made."""
+    parts = urlsplit(uri)
+    return parts.hostname or "", parts.port
+
+
+def _split(rest: str) -> tuple[str, str]:
+    """Userinfo and the address behind it.
+
+    By the rule the userinfo ends at the last `@` before the path. Where there is none, and what
+    should be host and port is not one, the password holds a `/`, `?` or `#`: then it ends at the
+    last `@` of all.
+    """
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        cut = authority.rfind("@")
+        return rest[:cut], rest[cut + 1 :]
+    if "@" in rest and ":" in authority and not _HOST.match(rest):
+        cut = rest.rfind("@")
+        return rest[:cut], rest[cut + 1 :]
+    return "", rest
+
+
+def _escape(part: str) -> str:
+    """Escape what may not stand in a userinfo; escapes that are there already are kept."""
+    return quote(_BARE_PERCENT.sub("%25", part), safe="%!$&'()*+,;=-._~")
