@@ -1,0 +1,52 @@
+"""The folder that a run writes to: which files, and whether they can be written."""
+
+import errno
+import os
+from pathlib import Path
+
+from realtime.errors import OutputError
+
+VIDEO_FILE = "annotated.mp4"
+EVENTS_FILE = "events.csv"
+PREDICTIONS_FILE = "predictions.jsonl"
+TIMELINE_FILE = "timeline.png"
+RUN_FILE = "run.json"
+OUTPUT_FILES = (VIDEO_FILE, EVENTS_FILE, PREDICTIONS_FILE, TIMELINE_FILE, RUN_FILE)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def prepare_output(folder: Path) -> Path:
+    """Make `folder` where it is not there yet, and return it.
+
+    Raises:
+        OutputError: it is not a folder, cannot be written to, or holds the files of an earlier run.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"{folder} is not a folder: name another one with --out") from None
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    earlier = [name for name in OUTPUT_FILES if os.path.lexists(folder / name)]
+    if earlier:
+        raise OutputError(
+            f"{folder} holds an earlier run ({', '.join(earlier)}): name another folder with --out"
+        )
+    # Permission bits do not tell the truth for root, on network drives and on read-only mounts.
+    trial = folder / f".tells-trial-{os.getpid()}"
+    try:
+        trial.write_bytes(b"")
+        trial.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    return folder
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """The error whose one line says why `path` could not be written, and the cure."""
+    why = (error.strerror or str(error) or type(error).__name__).strip()
+    if error.errno in _NO_ROOM:
+        cure = "what was written so far can be read; free some space or name another folder"
+    else:
+        cure = "name a folder that you may write to"
+    return OutputError(f"Cannot write {path}: {why}; {cure} with --out")

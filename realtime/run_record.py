@@ -1,0 +1,163 @@
+"""`run.json`: what ran, on what, for how long, with which versions."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from engines.manifest import Manifest
+from realtime.output_folder import RUN_FILE, unwritable
+from realtime.records import Snapshot
+
+_PACKAGES = ("tells", "openvino", "mediapipe", "opencv-python", "av", "numpy")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much was seen, predicted and lost."""
+
+    frames: int = 0
+    frames_with_pose: int = 0
+    frames_with_face: int = 0
+    frames_dropped: int = 0
+    predictions: int = 0
+    windows_dropped: int = 0
+    events: int = 0
+
+
+class Tally:
+    """Counts snapshots; `write` like a sink's. For one source and one thread."""
+
+    def __init__(self) -> None:
+        self._counts = Counts()
+        self._first_t: float | None = None
+        self._last_t = 0.0
+
+    @property
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        return self._counts
+
+    @property
+    def stream_s(self) -> float:
+        """Stream seconds from the first to the last counted frame."""
+        return 0.0 if self._first_t is None else self._last_t - self._first_t
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Count one snapshot."""
+        c, seen, status = self._counts, snapshot.observation, snapshot.status
+        self._counts = Counts(
+            frames=c.frames + 1,
+            frames_with_pose=c.frames_with_pose + (seen.pose is not None),
+            frames_with_face=c.frames_with_face + (seen.face is not None),
+            frames_dropped=max(c.frames_dropped, status.frames_dropped),
+            predictions=c.predictions + len(snapshot.predictions),
+            windows_dropped=max(c.windows_dropped, status.windows_dropped),
+            events=c.events + len(snapshot.new_events),
+        )
+        self._last_t = snapshot.frame.t
+        if self._first_t is None:
+            self._first_t = snapshot.frame.t
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. May be written when it starts and again when it ends.
+
+    Raises:
+        ValueError: the source holds a password.
+    """
+
+    command: str
+    """`analyze` or `live`."""
+    source: str
+    """The source's id: its URI without credentials."""
+    bundles: Sequence[Manifest]
+    device: str
+    """What was asked for: `auto`, `cpu`, ..."""
+    runtime: str
+    """What was opened, e.g. `OpenVINO CPU bf16`."""
+    started: str
+    """ISO 8601, UTC."""
+    ended: str | None = None
+    """ISO 8601, UTC; None while it runs."""
+    outcome: Literal["running", "finished", "interrupted", "failed"] = "running"
+    counts: Counts = field(default_factory=Counts)
+    wall_s: float = 0.0
+    stream_s: float = 0.0
+    """Stream seconds that were worked through."""
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    """Stage -> median ms, where it was measured."""
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.source).password is not None:
+            raise ValueError("RunRecord.source must be an id without credentials")
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """`wall_s / stream_s`: below 1 is faster than the clip plays. None where nothing ran."""
+        return self.wall_s / self.stream_s if self.stream_s > 0 else None
+
+
+def write_run_json(folder: Path, record: RunRecord) -> Path:
+    """Write `run.json` into `folder`, in one piece, over an earlier one of the same run.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / RUN_FILE
+    part = path.with_suffix(f".part{os.getpid()}")
+    text = json.dumps(_as_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise unwritable(path, error) from None
+    return path
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of this program and of what it computes with; None = not installed."""
+    found: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _as_json(record: RunRecord) -> dict[str, object]:
+    factor = record.real_time_factor
+    return {
+        "command": record.command,
+        "outcome": record.outcome,
+        "started": record.started,
+        "ended": record.ended,
+        "source": record.source,
+        "bundles": [
+            {"id": m.id, "tasks": list(m.tasks), "data": m.source.data,
+             "untrained": m.source.is_untrained, "revision": m.source.revision}
+            for m in record.bundles
+        ],
+        "device": record.device,
+        "runtime": record.runtime,
+        "counts": asdict(record.counts),
+        "timings": {
+            "wall_s": round(record.wall_s, 3),
+            "stream_s": round(record.stream_s, 3),
+            "real_time_factor": None if factor is None else round(factor, 4),
+            "stage_ms": {k: round(v, 3) for k, v in record.stage_ms.items() if math.isfinite(v)},
+        },
+        "versions": versions(),
+    }  # fmt: skip

@@ -1,0 +1,275 @@
+"""Sinks: what is kept of a run. Each is a context manager with `write(snapshot)`.
+
+All write to their final names as they go, so that a crash or a full disk costs the last second at
+most: text files hold whole lines only, and the video is a fragmented MP4 until it is closed.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange
+
+from realtime.errors import OutputError
+from realtime.output_folder import prepare_output, unwritable
+from realtime.records import Image, Prediction, Snapshot
+
+__all__ = ["EVENT_COLUMNS", "CsvSink", "JsonlSink", "Sink", "VideoSink", "prepare_output"]
+
+EVENT_COLUMNS = ("task", "label", "start_s", "apex_s", "end_s", "peak")
+
+_TIME_BASE = Fraction(1, 90_000)
+_FRAGMENT_US = 1_000_000
+_THREADS = 2
+_BT601 = 6  # AVCOL_SPC_SMPTE170M; PyAV's own names are swscale's numbers
+
+
+class Sink(Protocol):
+    """Something that keeps snapshots; used as a context manager, by one thread."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Keep what this sink keeps of `snapshot`."""
+        ...
+
+
+class _LineFile:
+    """A text file to which whole lines are appended, each in the file before the next begins."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("xb", buffering=0)
+        except FileExistsError:
+            raise OutputError(f"{path} exists already: name another folder with --out") from None
+        except OSError as error:
+            raise unwritable(path, error) from None
+        self._length = 0
+
+    def append(self, line: str) -> None:
+        """Write one line; `line` ends in a newline.
+
+        Raises:
+            OutputError: it could not be written whole; the file ends after the last whole line.
+        """
+        rest = memoryview(line.encode())
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._file.truncate(self._length)
+            raise unwritable(self._path, error) from None
+        self._length += len(line.encode())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _LineSink:
+    """What the two text sinks share: opening and closing their file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _LineFile(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+class JsonlSink(_LineSink):
+    """`predictions.jsonl`: one JSON object a line for each prediction."""
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Append the snapshot's predictions.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        for prediction in snapshot.predictions:
+            self._file.append(json.dumps(_as_json(prediction), ensure_ascii=False) + "\n")
+
+
+def _as_json(prediction: Prediction) -> dict[str, object]:
+    return {
+        "source": prediction.source,
+        "task": prediction.task,
+        "start": round(prediction.start, 4),
+        "end": round(prediction.end, 4),
+        "at": round(prediction.at, 4),
+        "probs": [round(float(p), 5) for p in prediction.probs],
+        "coverage": round(prediction.coverage, 4),
+        "latency_s": round(prediction.latency_s, 4),
+        "bundle": prediction.bundle,
+    }
+
+
+class CsvSink(_LineSink):
+    """`events.csv`: `task,label,start_s,apex_s,end_s,peak`, one row for each closed event."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._append(EVENT_COLUMNS)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Append the snapshot's new events.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        for event in snapshot.new_events:
+            numbers = (event.start, event.apex, event.end, event.peak)
+            self._append((event.task, event.label, *(f"{number:.3f}" for number in numbers)))
+
+    def _append(self, row: tuple[str, ...]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(row)
+        self._file.append(text.getvalue())
+
+
+class VideoSink:
+    """`annotated.mp4`: H.264 with the snapshots' own time stamps, playable in browsers.
+
+    While it is written, the file is a fragmented MP4, playable up to its last second even after a
+    `kill -9`; closing it makes it an ordinary one (FFmpeg's `hybrid_fragmented`).
+    """
+
+    def __init__(self, path: Path, draw: Callable[[Snapshot], Image]) -> None:
+        """Args: where to write, and what makes the picture, uint8 [H, W, 3] RGB, of a snapshot.
+
+        The first picture's size is the video's.
+
+        Raises:
+            OutputError: the file exists, or cannot be made.
+        """
+        self._path, self._draw = path, draw
+        try:
+            path.open("xb").close()
+            self._container: av.container.OutputContainer | None = av.open(
+                str(path),
+                "w",
+                format="mp4",
+                options={
+                    "movflags": "hybrid_fragmented+default_base_moof",
+                    "frag_duration": str(_FRAGMENT_US),
+                    "flush_packets": "1",
+                },
+            )
+        except FileExistsError:
+            raise OutputError(f"{path} exists already: name another folder with --out") from None
+        except OSError as error:
+            raise unwritable(path, error) from None
+        self._stream: av.VideoStream | None = None
+        self._last_pts = 0
+        self._last_t = self._shift = 0.0
+        self._has_failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Draw and encode one frame.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        image = self._draw(snapshot)
+        stream = self._stream or self._open_stream(image, snapshot.frame.t)
+        # OpenCV converts in a third of swscale's time, to BT.601 in the limited range.
+        planes = cv2.cvtColor(_fit(image, stream.height, stream.width), cv2.COLOR_RGB2YUV_I420)
+        frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
+        frame.pts, frame.time_base = self._advance(snapshot.frame.t), _TIME_BASE
+        self._mux(stream, frame)
+
+    def close(self) -> None:
+        """Finish the file; may be called again.
+
+        Raises:
+            OutputError: the end could not be written (what came before it is playable).
+        """
+        stream, self._stream = self._stream, None
+        if self._container is None:
+            return
+        try:
+            if stream is not None and not self._has_failed:
+                self._mux(stream, None)
+        finally:
+            container, self._container = self._container, None
+            try:
+                container.close()
+            except OSError as error:
+                if not self._has_failed:
+                    raise unwritable(self._path, error) from None
+
+    def _open_stream(self, image: Image, t: float) -> av.VideoStream:
+        assert self._container is not None
+        # x264 plans for this rate; what is shown when is in the time stamps.
+        stream = self._container.add_stream("libx264", rate=30)
+        height, width = (side - side % 2 for side in image.shape[:2])
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.time_base = stream.time_base = _TIME_BASE
+        context.thread_count = _THREADS
+        context.colorspace, context.color_range = _BT601, ColorRange.MPEG
+        context.options = {"preset": "ultrafast", "crf": "23", "tune": "zerolatency", "g": "60"}
+        self._stream, self._last_t, self._shift, self._last_pts = stream, t, -t, -1
+        return stream
+
+    def _advance(self, t: float) -> int:
+        """Ticks since the first frame; after a source began anew, time goes on from its end."""
+        if t < self._last_t:
+            self._shift += self._last_t - t + 1 / 30
+        self._last_t = t
+        self._last_pts = max(round((t + self._shift) / _TIME_BASE), self._last_pts + 1)
+        return self._last_pts
+
+    def _mux(self, stream: av.VideoStream, frame: av.VideoFrame | None) -> None:
+        assert self._container is not None
+        try:
+            self._container.mux(stream.encode(frame))
+        except OSError as error:
+            self._has_failed = True
+            raise unwritable(self._path, error) from None
+
+
+def _fit(image: Image, height: int, width: int) -> Image:
+    """The picture at the video's size: cut by an odd pixel, or reduced into black borders."""
+    h, w = image.shape[:2]
+    if h in (height, height + 1) and w in (width, width + 1):
+        return np.ascontiguousarray(image[:height, :width])
+    zoom = min(height / h, width / w)
+    inner = cv2.resize(image, (max(int(w * zoom), 1), max(int(h * zoom), 1)))
+    out: Image = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return out
