@@ -6,6 +6,7 @@ TellsError
 +-- SourceLost         an opened live source that stopped; a state of the session, not its end
 +-- PerceptionError    a pose or face model that is absent, corrupt or not the bundle's
 +-- OutputError        a folder or a file that cannot be written
++-- PageError          the page cannot be served where it was asked for
 """
 
 from engines.errors import TellsError
@@ -29,3 +30,7 @@ class PerceptionError(TellsError):
 
 class OutputError(TellsError):
     """An output folder or file that cannot be written."""
+
+
+class PageError(TellsError):
+    """The page cannot be served where it was asked for: address or ports are not free."""

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from engines.manifest import PerceptionSpec
+from engines.manifest import Manifest, PerceptionSpec
 from engines.skeleton import LAYOUTS
-from realtime.records import Face, Frame, Observation, Pose
+from realtime.errors import SourceError
+from realtime.feed import SnapshotFeed, SnapshotReader
+from realtime.records import Event, Face, Frame, Observation, Pose, Prediction, Snapshot
 
 Fault = BaseException
 """In a script, an item that is raised instead of yielded."""
@@ -114,3 +116,33 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class FakeSession:
+    """A session whose cameras show what the test says; browsers' pictures come back as they are."""
+
+    def __init__(self, manifests: Sequence[Manifest]) -> None:
+        self.manifests, self.runtime = tuple(manifests), "Fake CPU fp32"
+        self.feeds: dict[str, SnapshotFeed] = {}
+        self.uris: list[str] = []
+
+    def open_source(self, uri: str) -> ScriptedSource:
+        self.uris.append(uri)
+        if uri == "bad":
+            raise SourceError("bad: there is no such source; name another")
+        return ScriptedSource([], name=uri)
+
+    def add_camera(self, source: Any, *, reopen: Callable[[], Any] | None = None) -> str:
+        self.feeds[source.id] = SnapshotFeed()
+        return str(source.id)
+
+    def remove_camera(self, camera: str) -> None:
+        self.feeds.pop(camera).finish()
+
+    def reader(self, camera: str) -> SnapshotReader:
+        return SnapshotReader(self.feeds[camera])
+
+    def show(self, snapshot: Snapshot, *new: Prediction | Event) -> None:
+        for feed in tuple(self.feeds.values()):
+            feed.record(new)
+            feed.publish(snapshot)

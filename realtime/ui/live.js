@@ -1,0 +1,441 @@
+// The live page: one canvas fed by one web socket. See socket.py for the protocol.
+window.Tells = (() => {
+  "use strict";
+  const RETRY_MS = [500, 1000, 2000, 5000];
+  const MOST_EVENTS = 50;
+  const SOURCES = [
+    { kind: "demo", label: "Demo clip", hint: "A short clip that comes with Tells." },
+    { kind: "camera", label: "Server camera", placeholder: "Camera number", value: "0" },
+    { kind: "url", label: "Stream", placeholder: "rtsp://user:password@host/path" },
+    { kind: "clip", label: "Clip", placeholder: "Path of a video on the machine that runs Tells" },
+    { kind: "watch", label: "Shared picture", hint: "What the host of this page shows." },
+    { kind: "guest", label: "My camera", hint: "Pictures go to the machine that runs Tells, and are not kept." },
+  ];
+  const PHASES = {
+    connecting: "Connecting", offline: "No connection", stopped: "Stopped", opening: "Opening",
+    running: "Live", ended: "Ended", failed: "Stopped", lost: "Camera lost",
+  };
+  const REASONS = {
+    waiting: "Collecting evidence", "too little seen": "Too little seen",
+    "not sure": "Not sure", background: "No gesture",
+  };
+  const fixed = (x, digits, unit = "") => (x == null ? "–" : x.toFixed(digits) + unit);
+  const percent = (x) => (x == null ? "–" : Math.round(100 * x) + "%");
+  const clock = (s) =>
+    `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+  const sentence = (s) => s.charAt(0).toUpperCase() + s.slice(1);
+
+  function make(tag, className, text) {
+    const node = document.createElement(tag);
+    if (className) node.className = className;
+    if (text != null) node.textContent = text;
+    return node;
+  }
+
+  // ---- what is shown -------------------------------------------------------------------------
+
+  class View {
+    constructor(root) {
+      this.root = root;
+      this.at = (id) => root.querySelector(`[data-id="${id}"]`);
+      this.canvas = this.at("canvas").getContext("2d", { alpha: false });
+      this.bars = [];
+      this.state = { phase: "connecting", source: "", message: "", mode: "shared" };
+      this.head = null;
+      this.received = 0;
+      this.status = new Map();
+      this.emotionOn = true;
+      this.at("emotion-on").onchange = (event) => this.showEmotion(event.target.checked);
+      this.at("full").onclick = () =>
+        document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.();
+    }
+
+    hello(message) {
+      const [gesture, emotion] = ["events", "state"].map((kind) =>
+        message.tasks.find((task) => task.kind === kind));
+      this.gesture = gesture;
+      this.emotion = emotion;
+      this.at("runtime").textContent = message.runtime;
+      const untrained = message.bundles.some((bundle) => bundle.untrained);
+      this.at("bundle").textContent =
+        message.bundles.map((bundle) => bundle.id).join(" + ") + (untrained ? " · untrained" : " · trained");
+      this.at("bundle").classList.toggle("warn", untrained);
+      this.at("untrained").hidden = !untrained;
+      this.at("gestures").hidden = !gesture;
+      this.at("emotion").hidden = !emotion && !message.emotion_off;
+      this.at("emotion-body").hidden = !emotion;
+      this.root.querySelector(".switch").hidden = !emotion;
+      if (message.emotion_off) this.at("emotion-note").textContent = "The host has switched emotion inference off.";
+      if (emotion) this.setGauge(emotion);
+      this.drawState();
+    }
+
+    setGauge(task) {
+      const [low, high] = task.classes.includes("positive")
+        ? [task.classes.find((name) => name !== "positive"), "positive"] : task.classes;
+      this.gaugeHigh = high;
+      this.at("emotion-low").textContent = sentence(low);
+      this.at("emotion-high").textContent = sentence(high);
+      const on = 100 * task.on;  // Either side is decided from `on` upwards; between them: not sure.
+      this.at("gauge-unsure").style.strokeDasharray = `0 ${100 - on} ${Math.max(0, 2 * on - 100)} 200`;
+      this.at("gauge-high").style.strokeDasharray = `0 ${Math.max(on, 50)} 100`;
+    }
+
+    showEmotion(on) {
+      this.emotionOn = on;
+      this.at("emotion-body").hidden = !on;
+      this.at("emotion-note").textContent = on
+        ? "Emotion is inferred from the face and posture of whoever is in the picture: let them know. It is an estimate, not a fact."
+        : "Hidden on this page only; it is still inferred. The host switches inference off with --no-emotion.";
+    }
+
+    setState(state) {
+      const isNew = state.source !== this.state.source || state.mode !== this.state.mode;
+      if (isNew || state.phase === "opening") this.clear();
+      if (state.phase === "stopped") this.head = null;
+      this.state = state;
+      this.at("source").textContent = state.source;
+      this.drawState();
+    }
+
+    clear() {
+      this.head = null;
+      this.canvas.fillRect(0, 0, this.canvas.canvas.width, this.canvas.canvas.height);
+      this.at("events").replaceChildren(make("li", "empty", "Gestures appear here when they end."));
+      this.at("event-count").textContent = "";
+      this.drawNumbers();
+    }
+
+    async draw(head, jpeg) {
+      const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+      const canvas = this.canvas.canvas;
+      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+        canvas.width = bitmap.width;
+        canvas.height = bitmap.height;
+      }
+      this.canvas.drawImage(bitmap, 0, 0);
+      bitmap.close();
+      this.head = head;
+      this.received = performance.now();
+      this.addEvents(head.events);
+      this.drawEstimates(head.estimates);
+    }
+
+    get phase() {
+      const isLost = this.state.phase === "running" && this.head && !this.head.status.connected;
+      return isLost ? "lost" : this.state.phase;
+    }
+
+    // A few times a second, because a lost camera sends no pictures that would carry the time on.
+    drawState() {
+      const { phase, state } = this;
+      this.root.dataset.phase = phase;
+      this.at("phase").textContent = PHASES[phase];
+      const since = (performance.now() - this.received) / 1000;
+      let [title, text] = ["", state.message];
+      if (phase === "lost") {
+        const seconds = Math.round(this.head.status.lost_for_s + since);
+        [title, text] = [`Lost for ${seconds} s, trying again`, this.head.status.message];
+      } else if (phase === "opening") [title, text] = ["Opening", state.source];
+      else if (phase === "stopped") [title, text] = ["Stopped", text || "Choose a source and press Start."];
+      else if (phase === "failed") title = "This source does not work";
+      else if (phase === "ended") title = "Ended";
+      else if (phase === "offline") [title, text] = ["No connection to Tells", text || "Trying again."];
+      else if (phase === "connecting") title = "Connecting";
+      else if (!this.head) title = "Waiting for the first picture";
+      this.at("veil").hidden = !title;
+      this.at("veil-title").textContent = title;
+      this.at("veil-text").textContent = text;
+      this.at("source").hidden = !state.source || phase === "offline";
+    }
+
+    drawEstimates(estimates) {
+      const find = (task) => task && estimates.find((estimate) => estimate.task === task.task);
+      const gesture = find(this.gesture);
+      if (gesture) {
+        this.drawNow("gesture-now", gesture);
+        this.drawBars(gesture);
+      }
+      const emotion = find(this.emotion);
+      if (emotion && this.emotionOn) {
+        this.drawNow("emotion-now", emotion);
+        const high = emotion.top.find(([name]) => name === this.gaugeHigh);
+        this.at("needle").style.transform = `rotate(${high ? 180 * high[1] - 90 : 0}deg)`;
+        this.at("needle").classList.toggle("unsure", !emotion.label);
+      }
+    }
+
+    drawNow(id, { label, prob, reason, for_s }) {
+      const [big, small] = this.at(id).children;
+      this.at(id).classList.toggle("abstains", !label);
+      big.textContent = label ? sentence(label) : REASONS[reason] || sentence(reason || "–");
+      small.textContent = label ? `${percent(prob)} · for ${fixed(for_s, 1, " s")}` : "";
+    }
+
+    drawBars({ top, label }) {
+      top.slice(0, 5).forEach(([name, prob], i) => {
+        const bar = (this.bars[i] ??= this.addBar());
+        bar.name.textContent = name;
+        bar.name.title = name;
+        bar.prob.textContent = percent(prob);
+        bar.fill.style.transform = `scaleX(${prob})`;
+        bar.row.classList.toggle("decided", name === label);
+        bar.row.classList.toggle("background", name === this.gesture.background);
+      });
+    }
+
+    addBar() {
+      const row = make("li");
+      const [name, prob, track, fill] =
+        ["name", "prob", "track", "fill"].map((part) => make(part === "fill" ? "i" : "span", part));
+      track.append(fill);
+      row.append(name, prob, track);
+      this.at("bars").append(row);
+      return { row, name, prob, fill };
+    }
+
+    addEvents(events) {
+      const list = this.at("events");
+      for (const event of events) {
+        list.querySelector(".empty")?.remove();
+        const row = make("li");
+        row.append(
+          make("time", "", clock(event.start)), make("span", "name", event.label),
+          make("span", "length", fixed(event.end - event.start, 1, " s")),
+          make("span", "peak", percent(event.peak)));
+        list.prepend(row);
+        this.at("event-count").textContent = event.number;
+      }
+      while (list.children.length > MOST_EVENTS) list.lastElementChild.remove();
+    }
+
+    drawNumbers() {
+      const s = this.head?.status ?? {};
+      const since = (performance.now() - this.received) / 1000;
+      const age = s.prediction_age_s == null ? null : s.prediction_age_s + since;
+      const rows = [
+        ["Capture", fixed(s.capture_hz, 1, " fps")],
+        ["Perception", fixed(s.perception_hz, 1, " fps")],
+        ["Prediction", fixed(s.prediction_hz, 1, " /s")],
+        ["Age of prediction", fixed(age, 2, " s"), age > 1],
+        ["Latency p50 / p95", `${fixed(s.latency_p50_s, 2)} / ${fixed(s.latency_p95_s, 2, " s")}`],
+        ["Dropped", s.frames_dropped == null ? "–" : `${s.frames_dropped} frames, ${s.windows_dropped} windows`],
+      ];
+      for (const [name, text, isBad] of rows) {
+        let value = this.status.get(name);
+        if (!value) {
+          const cell = make("div");
+          value = make("strong");
+          cell.append(make("span", "", name), value);
+          this.at("status").append(cell);
+          this.status.set(name, value);
+        }
+        value.textContent = text;
+        value.classList.toggle("bad", Boolean(isBad));
+      }
+      const note = this.head && this.phase === "running" ? s.message : "";
+      this.at("status").title = note || "";
+    }
+  }
+
+  // ---- this browser's camera ------------------------------------------------------------------
+
+  class Camera {
+    constructor(send) {
+      this.send = send;
+      this.video = document.createElement("video");
+      this.video.muted = this.video.playsInline = true;
+      this.canvas = document.createElement("canvas");
+      this.isFresh = this.inFlight = false;
+    }
+
+    async start() {
+      if (!navigator.mediaDevices?.getUserMedia) {
+        throw new Error("The browser gives its camera only to pages on https or localhost.");
+      }
+      this.stream = await navigator.mediaDevices.getUserMedia({
+        video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } }, audio: false,
+      });
+      this.video.srcObject = this.stream;
+      await this.video.play();
+      const onFrame = (now) => {
+        if (!this.stream) return;
+        this.isFresh = true;
+        this.now = now / 1000;
+        this.pump();
+        this.video.requestVideoFrameCallback(onFrame);
+      };
+      this.video.requestVideoFrameCallback(onFrame);
+    }
+
+    pump() {
+      if (!this.stream || !this.isFresh || this.inFlight) return;
+      this.isFresh = false;
+      this.inFlight = true;
+      const scale = Math.min(1, 960 / Math.max(this.video.videoWidth, this.video.videoHeight));
+      this.canvas.width = Math.round(this.video.videoWidth * scale);
+      this.canvas.height = Math.round(this.video.videoHeight * scale);
+      this.canvas.getContext("2d").drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
+      const seconds = new Float64Array([this.now]);
+      this.canvas.toBlob((jpeg) => this.stream && this.send(new Blob([seconds, jpeg])), "image/jpeg", 0.85);
+    }
+
+    taken() {
+      this.inFlight = false;
+      this.pump();
+    }
+
+    stop() {
+      this.stream?.getTracks().forEach((track) => track.stop());
+      this.stream = this.video.srcObject = null;
+    }
+  }
+
+  // ---- the page --------------------------------------------------------------------------------
+
+  class Page {
+    constructor(root) {
+      this.view = new View(root);
+      this.at = this.view.at;
+      this.numFailed = 0;
+      this.at("controls").onsubmit = (event) => (event.preventDefault(), this.start());
+      this.at("stop").onclick = () => this.stop();
+      this.connect();
+      this.clock = setInterval(() => this.tick(root), 250);
+    }
+
+    tick(root) {
+      if (!root.isConnected) {
+        clearInterval(this.clock);
+        this.camera?.stop();
+        return this.socket.close();
+      }
+      this.view.drawState();
+      this.view.drawNumbers();
+    }
+
+    connect() {
+      const base = new URL(window.gradio_config?.root || ".", location.href);
+      base.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+      base.host = location.host;
+      base.search = base.hash = "";
+      base.pathname = base.pathname.replace(/\/?$/, "/live/ws");
+      this.socket = new WebSocket(base);
+      this.socket.binaryType = "arraybuffer";
+      this.socket.onmessage = ({ data }) =>
+        typeof data === "string" ? this.hear(JSON.parse(data)) : this.see(data);
+      this.socket.onclose = (event) => this.disconnected(event);
+    }
+
+    disconnected({ code, reason }) {
+      if (code === 4401) return location.reload();
+      this.camera?.stop();
+      this.camera = null;
+      this.view.setState({ ...this.view.state, phase: "offline", message: reason });
+      const wait = RETRY_MS[Math.min(this.numFailed++, RETRY_MS.length - 1)];
+      setTimeout(() => this.view.root.isConnected && this.connect(), code === 4408 ? 10000 : wait);
+    }
+
+    tell(message) {
+      if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    }
+
+    hear(message) {
+      if (message.type === "hello") {
+        this.numFailed = 0;
+        this.mayChoose = message.may_choose;
+        this.view.hello(message);
+        this.offer(message);
+      } else if (message.type === "state") this.view.setState(message);
+      else if (message.type === "taken") this.camera?.taken();
+      else if (message.type === "notice") this.complain(message.text);
+      this.enable();
+    }
+
+    async see(data) {
+      const length = new DataView(data).getUint32(0, true);
+      const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+      try {
+        await this.view.draw(head, new Uint8Array(data, 4 + length));
+      } finally {
+        this.tell({ type: "drawn" });
+      }
+    }
+
+    offer({ may_choose, has_demo }) {
+      const offered = SOURCES.filter(({ kind }) =>
+        kind === "guest" || (kind === "watch") !== may_choose && (kind !== "demo" || has_demo));
+      this.at("tabs").replaceChildren(...offered.map((source) => {
+        const tab = make("button", "", source.label);
+        tab.type = "button";
+        tab.dataset.kind = source.kind;
+        tab.setAttribute("role", "radio");
+        tab.onclick = () => this.choose(source, true);
+        return tab;
+      }));
+      this.choose(offered.find(({ kind }) => kind === this.source?.kind) ?? offered[0]);
+    }
+
+    choose(source, byHand = false) {
+      const isNew = source !== this.source;
+      this.source = source;
+      for (const tab of this.at("tabs").children) {
+        tab.setAttribute("aria-checked", tab.dataset.kind === source.kind);
+      }
+      const input = this.at("value");
+      input.hidden = !source.placeholder;
+      if (isNew) input.value = source.value ?? "";
+      input.placeholder = source.placeholder ?? "";
+      input.inputMode = source.kind === "camera" ? "numeric" : "text";
+      this.at("hint").textContent = source.hint ?? "";
+      this.complain("");
+      if (byHand && source.placeholder) input.focus();
+      this.enable();
+    }
+
+    enable() {
+      const { phase, mode } = this.view.state;
+      const canStop = (this.mayChoose || mode === "guest") && ["running", "opening"].includes(phase);
+      this.at("stop").disabled = !canStop;
+      this.at("start").disabled = !this.source || phase === "offline"
+        || (this.source.kind === "watch" && mode === "shared");
+    }
+
+    async start() {
+      this.complain("");
+      if (this.source.kind !== "guest") {
+        this.camera?.stop();
+        this.camera = null;
+      }
+      if (this.source.kind === "watch") return this.tell({ type: "watch" });
+      if (this.source.kind !== "guest") {
+        return this.tell({ type: "start", kind: this.source.kind, value: this.at("value").value });
+      }
+      if (this.camera) return;
+      const camera = (this.camera = new Camera((data) => this.socket.send(data)));
+      try {
+        await camera.start();
+        this.tell({ type: "guest" });
+      } catch (error) {
+        camera.stop();
+        this.camera = null;
+        this.complain(error.name === "NotAllowedError"
+          ? "The browser does not let this page use the camera; allow it beside the address." : error.message);
+      }
+    }
+
+    stop() {
+      const isGuest = this.view.state.mode === "guest";
+      this.camera?.stop();
+      this.camera = null;
+      this.tell({ type: isGuest ? "watch" : "stop" });
+    }
+
+    complain(text) {
+      this.at("error").textContent = text;
+      this.at("error").hidden = !text;
+    }
+  }
+
+  return { mount: (element) => new Page(element.querySelector(".tells")) };
+})();

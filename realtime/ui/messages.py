@@ -1,0 +1,84 @@
+"""What the page is told: records as plain JSON values. NaN becomes null."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from engines.manifest import Manifest, OutputSpec
+from realtime.records import Estimate, Event, Snapshot, Status
+
+Json = dict[str, Any]
+
+
+def describe_session(manifests: Sequence[Manifest], *, runtime: str, emotion: bool) -> Json:
+    """What does not change while the page is up: bundles, tasks, runtime.
+
+    Args:
+        manifests: of the opened bundles.
+        runtime: runtime, device and precision.
+        emotion: False where the host has switched emotion inference off.
+    """
+    tasks = [_task(output) for m in manifests for output in m.outputs]
+    return {
+        "runtime": runtime,
+        "bundles": [{"id": m.id, "untrained": m.source.is_untrained} for m in manifests],
+        "tasks": [task for task in tasks if emotion or task["kind"] == "events"],
+        "emotion_off": not emotion and any(task["kind"] == "state" for task in tasks),
+    }
+
+
+def describe_snapshot(snapshot: Snapshot, now: float) -> Json:
+    """One picture's numbers; its events travel on their own, because pictures may be skipped.
+
+    Args:
+        snapshot: what the session knows.
+        now: `time.monotonic()`.
+    """
+    return {
+        "t": _number(snapshot.frame.t),
+        "estimates": [_estimate(e, snapshot.frame.t) for e in snapshot.estimates],
+        "status": describe_status(snapshot.status, now),
+    }
+
+
+def describe_status(status: Status, now: float) -> Json:
+    """The status line; `lost_for_s` instead of a time stamp of this machine's clock."""
+    values = {name: _number(value) for name, value in dataclasses.asdict(status).items()}
+    lost_since = values.pop("lost_since")
+    values["lost_for_s"] = None if lost_since is None else max(0.0, now - lost_since)
+    return values
+
+
+def describe_event(event: Event, number: int) -> Json:
+    """One closed gesture; `number` counts the camera's events, so that none shows twice."""
+    values = dataclasses.asdict(event)
+    return {"number": number} | {name: _number(value) for name, value in values.items()}
+
+
+def _task(output: OutputSpec) -> Json:
+    background = None if output.background is None else output.class_names[output.background]
+    return {
+        "task": output.task,
+        "kind": output.kind,
+        "classes": list(output.class_names),
+        "background": background,
+        "on": output.thresholds.on,
+    }
+
+
+def _estimate(estimate: Estimate, t: float) -> Json:
+    return {
+        "task": estimate.task,
+        "label": estimate.label,
+        "prob": _number(estimate.prob),
+        "for_s": _number(max(0.0, t - estimate.since)),
+        "reason": estimate.reason,
+        "top": [[name, _number(prob)] for name, prob in estimate.top],
+    }
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(float(value), 4) if math.isfinite(value) else None
+    return value

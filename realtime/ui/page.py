@@ -1,0 +1,256 @@
+"""The page itself: Gradio's server with our socket on its port, the share link, and `serve`."""
+
+import contextlib
+import io
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.tunneling import CURRENT_TUNNELS
+from starlette.routing import WebSocketRoute
+
+from realtime.errors import PageError
+from realtime.overlay import draw_subject
+from realtime.ui.access import Access
+from realtime.ui.pictures import Media, Session
+from realtime.ui.socket import Hub, SourceChoices
+from realtime.ui.stage import Command
+
+if TYPE_CHECKING:
+    from realtime.session import LiveSession
+
+__all__ = ["LivePage", "SourceChoices", "open_page", "serve"]
+
+logger = logging.getLogger(__name__)
+
+SOCKET_PATH = "/live/ws"
+_PORTS_TRIED = 20
+
+
+@dataclass(frozen=True)
+class LivePage:
+    """A page that is up."""
+
+    url: str
+    share_url: str | None
+    hub: Hub
+
+
+def serve(
+    session: "LiveSession",
+    *,
+    sources: SourceChoices,
+    host: str = "127.0.0.1",
+    port: int | None = 7860,
+    share: bool = False,
+    auth: tuple[str, str] | None = None,
+    open_browser: bool = False,
+) -> None:
+    """Show the session on a page until Ctrl-C or SIGTERM; says on stdout where the page is.
+
+    Args:
+        session: an entered session.
+        sources: what runs at first, and what else is offered.
+        host: address to listen on. Where that is more than this machine, viewers need `auth` to
+            choose sources; without it they see what the command line named, or their own camera.
+        port: the next free one is taken, and named, if it is in use; None = any.
+        share: make a public link through Gradio's tunnel; nobody can choose sources then.
+        auth: user and password; with `share` they are made up if they are missing.
+        open_browser: show the page in this machine's browser.
+
+    Raises:
+        TellsError: the first source cannot be opened, or the page cannot listen there.
+    """
+    login = auth or (("tells", secrets.token_urlsafe(9)) if share else None)
+    with (
+        _ended_by_signals() as is_ended,
+        open_page(
+            session,
+            sources=sources,
+            emotion=session.lineup.config.emotion,
+            host=host,
+            port=port,
+            share=share,
+            auth=login,
+        ) as page,
+    ):
+        _say(f"Tells is on {page.url}{_taken(page.url, port)}; Ctrl-C ends it.")
+        if share:
+            _say_share(page, login if auth is None else None)
+        if open_browser:
+            webbrowser.open(page.url)
+        # In short waits, because on Windows a long one does not notice Ctrl-C.
+        while not is_ended.wait(0.2):
+            pass
+
+
+@contextlib.contextmanager
+def open_page(
+    session: Session,
+    *,
+    sources: SourceChoices,
+    media: Media | None = None,
+    emotion: bool = True,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    share: bool = False,
+    auth: tuple[str, str] | None = None,
+) -> Iterator[LivePage]:
+    """Have the page up inside a `with` block; most arguments as for `serve`.
+
+    `media` are stages other than the real ones, `emotion` is False where the host has switched
+    emotion inference off, `port` None takes any.
+    """
+    access = Access(host, has_login=auth is not None, is_shared=share)
+    hub = Hub(session, sources, access, media=media or _media(), emotion=emotion)
+    demo = _build()
+    try:
+        if sources.initial is not None:
+            hub.stage.show_now(Command(sources.initial, hub.name_of(sources.initial)))
+        hub.app = _launch(demo, hub, host, _free_port(host, port), share=share, auth=auth)
+        yield LivePage(_url(host, demo.server_port), demo.share_url, hub)
+    finally:
+        hub.close()
+        demo.close(verbose=False)
+        for tunnel in CURRENT_TUNNELS:
+            tunnel.kill()
+
+
+def _media() -> Media:
+    from realtime.sources import BrowserSource, open_source, without_credentials
+
+    return Media(
+        open_source=partial(open_source, realtime=True, loop=True),
+        open_browser=BrowserSource,
+        redact=without_credentials,
+        draw=draw_subject,
+    )
+
+
+def _build() -> Any:
+    with gr.Blocks(title="Tells", analytics_enabled=False, fill_width=True) as demo:
+        gr.HTML(
+            html_template=_text("live.html"),
+            js_on_load="Tells.mount(element)",
+            apply_default_css=False,
+            elem_id="tells-page",
+        )
+    return demo
+
+
+def _text(name: str) -> str:
+    return (resources.files("realtime.ui") / name).read_text(encoding="utf-8")
+
+
+def _launch(
+    demo: Any, hub: Hub, host: str, port: int, *, share: bool, auth: tuple[str, str] | None
+) -> Any:
+    """Start the server; returns the running application."""
+    # Gradio looks up two of its servers at every launch unless this is set.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    chatter = io.StringIO()
+    with contextlib.redirect_stdout(chatter):
+        demo.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            auth=auth,
+            auth_message="This page shows a live camera. Please sign in." if auth else None,
+            app_kwargs={"routes": [WebSocketRoute(SOCKET_PATH, hub.handle)]},
+            # Not as `css`: Gradio would rewrite it with a parser that splits `:is(a, b)`.
+            head=f"<style>{_text('style.css')}</style><script>{_text('live.js')}</script>",
+            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,  # its proxy forwards no web sockets
+            footer_links=[],
+            max_file_size=1,  # nothing is uploaded here; Gradio's upload route stays otherwise open
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+        )
+    for line in filter(None, chatter.getvalue().splitlines()):
+        logger.debug("gradio: %s", line)
+    # With a live share Gradio's pages load their scripts from its cloud; ours are all local.
+    demo.share = False
+    return demo.server_app
+
+
+def _free_port(host: str, port: int | None) -> int:
+    """The first port from `port` on that is free; any free one for None.
+
+    Raises:
+        PageError: none is, or the address cannot be listened on.
+    """
+    error = OSError()
+    name = host.strip("[]")
+    for number in range(port, min(port + _PORTS_TRIED, 65536)) if port else (0,):
+        try:
+            family, kind, proto, _, address = socket.getaddrinfo(
+                name, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family, kind, proto) as probe:
+                if os.name == "posix":  # There it ignores only connections that are closing.
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                return int(probe.getsockname()[1])
+        except OSError as e:
+            error = e
+    ports = f"ports {port} to {port + _PORTS_TRIED - 1}" if port else "any port"
+    raise PageError(
+        f"the page cannot listen on {host}, {ports} ({error.strerror or error}); "
+        f"name another --host or --port"
+    )
+
+
+def _url(host: str, port: int) -> str:
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name and "[" not in name else f"http://{name}:{port}"
+
+
+def _taken(url: str, port: int | None) -> str:
+    return f" (port {port} was taken)" if port and not url.endswith(f":{port}") else ""
+
+
+def _say_share(page: LivePage, login: tuple[str, str] | None) -> None:
+    sign_in = f" Sign in as {login[0]} with password {login[1]}." if login else ""
+    if page.share_url is None:
+        _say(f"No share link: Gradio's tunnel cannot be had; the page stays up locally.{sign_in}")
+    else:
+        _say(f"Shared for up to 72 hours on {page.share_url}.{sign_in}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; elsewhere than on the main thread, nothing does."""
+    is_ended = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield is_ended
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        is_ended.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield is_ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,128 @@
+"""The live socket: who is let in, and what all viewers share."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from realtime.errors import SourceError
+from realtime.ui.access import Access, is_logged_in
+from realtime.ui.messages import Json, describe_session
+from realtime.ui.pictures import Media, Session
+from realtime.ui.stage import Command, Stage
+from realtime.ui.viewer import FULL, Viewer
+
+logger = logging.getLogger(__name__)
+
+MAX_VIEWERS = 16
+
+
+@dataclass(frozen=True)
+class SourceChoices:
+    """What can be shown."""
+
+    initial: str | None = None
+    """URI that runs when the page comes up."""
+    demo_clip: str | None = None
+    """Path of the bundled clip, if it is there."""
+
+
+class Hub:
+    """All viewers of one page, and what they share. Runs on the web server's event loop."""
+
+    def __init__(
+        self,
+        session: Session,
+        choices: SourceChoices,
+        access: Access,
+        *,
+        media: Media,
+        emotion: bool,
+    ) -> None:
+        self.session = session
+        self.choices = choices
+        self.access = access
+        self.media = media
+        self.stage = Stage(session, media)
+        self.hello = describe_session(
+            session.manifests, runtime=session.runtime, emotion=emotion
+        ) | {"has_demo": choices.demo_clip is not None}
+        self.viewers: set[Viewer] = set()
+        self.app: Any = None
+        """The running Gradio application; nobody is let in before it is known."""
+        self.is_closing = False
+        self.stage.on_change = self.wake
+
+    async def handle(self, socket: WebSocket) -> None:
+        """One connection, from handshake to end."""
+        if self.app is None or not self.access.is_same_origin(socket.headers):
+            await socket.close()  # Before accept: the handshake is answered 403.
+            return
+        if not is_logged_in(socket.cookies, self.app):
+            await socket.close()
+            return
+        await socket.accept()
+        if len(self.viewers) >= MAX_VIEWERS:
+            await socket.close(FULL, f"{MAX_VIEWERS} viewers are connected, which is the most")
+            return
+        viewer = Viewer(self, socket)
+        self.viewers.add(viewer)
+        try:
+            await viewer.run()
+        finally:
+            self.viewers.discard(viewer)
+            await viewer.leave()
+
+    def wake(self) -> None:
+        """Let all viewers look for what is new; from any thread."""
+        for viewer in tuple(self.viewers):
+            viewer.wake()
+
+    @property
+    def num_guests(self) -> int:
+        """Browser cameras in use."""
+        return sum(viewer.is_guest for viewer in self.viewers)
+
+    def close(self) -> None:
+        """End all connections soon, then the shared camera."""
+        self.is_closing = True
+        self.wake()
+        self.stage.close()
+
+    def start(self, command: Json) -> None:
+        """Show what a viewer asks for.
+
+        Raises:
+            TellsError: the request is not one that the page can make.
+        """
+        kind, value = command.get("kind"), command.get("value", "")
+        if not isinstance(value, str):
+            raise SourceError("a source must be a text")
+        uri = self._resolve(str(kind), value.strip())
+        self.stage.show(Command(uri, self.name_of(uri)))
+
+    def name_of(self, uri: str) -> str:
+        """What the page calls a source: never with a password."""
+        if uri == self.choices.demo_clip:
+            return "Demo clip"
+        if uri.isdecimal():
+            return f"Camera {uri}"
+        if "://" in uri:
+            return self.media.redact(uri)
+        return uri.replace("\\", "/").rsplit("/", 1)[-1]
+
+    def _resolve(self, kind: str, value: str) -> str:
+        if kind == "demo" and self.choices.demo_clip is not None:
+            return self.choices.demo_clip
+        if kind == "camera" and value.isdecimal() and len(value) < 4:
+            return value
+        if kind == "camera":
+            raise SourceError(f"a camera is a number such as 0, got '{value[:40]}'")
+        if kind == "url" and "://" in value and not value.lower().startswith("file:"):
+            return value
+        if kind == "url":
+            raise SourceError("a stream address looks like rtsp://host/path or http://host/path")
+        if kind == "clip" and value and "://" not in value:
+            return value
+        raise SourceError("a clip is the path of a video file on the machine that runs Tells")

@@ -1,0 +1,121 @@
+"""The stage: the one camera that all viewers share, exchanged from the page."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from engines.errors import TellsError
+from realtime.slot import LatestSlot, SlotClosed
+from realtime.ui.pictures import Media, Phase, PictureFeed, Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageState:
+    """What the page says about the shared camera."""
+
+    phase: Phase = "stopped"
+    source: str = ""
+    """What is shown, for people: never with a password."""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the stage shall show: a URI with its name for people, or nothing."""
+
+    uri: str | None
+    name: str = ""
+
+
+class Stage:
+    """Opens and closes the shared camera on a thread of its own, because that can take seconds.
+
+    Commands wait in a slot for one: whoever clicks start three times gets the last one.
+    """
+
+    def __init__(self, session: Session, media: Media) -> None:
+        self._session = session
+        self._media = media
+        self._camera: str | None = None
+        self._commands: LatestSlot[Command] = LatestSlot()
+        self._num_commands = 0
+        self.feed: PictureFeed | None = None
+        self.state = StageState()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after every change of `state`, from any thread."""
+        self._thread = threading.Thread(target=self._run, name="page-stage", daemon=True)
+        self._thread.start()
+
+    def show(self, command: Command) -> None:
+        """Exchange what is shown, soon."""
+        self._num_commands += 1
+        self._commands.put(command)
+        self._become(StageState("stopped" if command.uri is None else "opening", command.name))
+
+    def show_now(self, command: Command) -> None:
+        """Exchange what is shown and return when it runs; before the first `show` only.
+
+        Raises:
+            TellsError: the source cannot be opened.
+        """
+        assert self._num_commands == 0
+        self._open(command)
+
+    def close(self) -> None:
+        """End the camera and the thread; a source that is still being opened is abandoned."""
+        self._num_commands += 1
+        self._commands.close()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        try:
+            while (command := self._commands.get()) is not None:
+                self._drop()
+                if command.uri is not None:
+                    self._try_open(command)
+        except SlotClosed:
+            self._drop()
+
+    def _try_open(self, command: Command) -> None:
+        asked = self._num_commands
+        try:
+            self._open(command)
+        except TellsError as error:
+            if asked == self._num_commands:
+                self._become(StageState("failed", command.name, str(error)))
+        except Exception:  # Thread boundary: the page stays up and says so.
+            logger.exception("the source could not be started")
+            self._become(StageState("failed", command.name, "Could not be started; see the log."))
+
+    def _open(self, command: Command) -> None:
+        assert command.uri is not None
+        asked = self._num_commands
+        open_source = partial(self._media.open_source, command.uri)
+        source = open_source()
+        if asked != self._num_commands:  # Somebody changed their mind while it was opening.
+            source.close()
+            return
+        self._camera = self._session.add_camera(source, reopen=open_source)
+        self.feed = PictureFeed(self._session.reader(self._camera), self._media.draw, self._ended)
+        self.feed.start()
+        self._become(StageState("running", command.name or self._camera))
+
+    def _drop(self) -> None:
+        feed, camera = self.feed, self._camera
+        self.feed = self._camera = None
+        if feed is not None:
+            feed.close()
+        if camera is not None:
+            self._session.remove_camera(camera)
+
+    def _ended(self, feed: PictureFeed, phase: Phase, message: str) -> None:
+        if feed is self.feed:
+            self._become(StageState(phase, self.state.source, message))
+
+    def _become(self, state: StageState) -> None:
+        self.state = state
+        self.on_change()

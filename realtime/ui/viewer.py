@@ -1,0 +1,199 @@
+"""One viewer's connection: newest picture only, one in flight.
+
+To the viewer go `hello` and `state` (JSON text) and pictures (binary: uint32 length of a JSON text,
+little-endian, the text, a JPEG). The viewer answers every picture with `drawn`; only then is the
+newest one sent, so a slow viewer gets fewer pictures and never old ones. From the viewer come
+commands (JSON text) and, in own-camera mode, its pictures (binary: float64 seconds, little-endian,
+a JPEG), each answered with `taken`.
+"""
+
+import asyncio
+import contextlib
+import json
+import struct
+from typing import TYPE_CHECKING
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from engines.errors import TellsError
+from realtime.errors import SourceError
+from realtime.ui.access import is_logged_in
+from realtime.ui.guest import GuestCamera, parse_picture
+from realtime.ui.messages import Json
+from realtime.ui.pictures import Phase, PictureFeed
+from realtime.ui.stage import Command
+
+if TYPE_CHECKING:
+    from realtime.ui.socket import Hub
+
+MAX_GUEST_CAMERAS = 2
+SIGNED_OUT, FULL, CLOSING = 4401, 4408, 4410
+"""Codes with which the socket is closed; the page's script knows them."""
+_LOGIN_CHECK_S = 1.0
+_LONGEST_COMMAND = 4096
+
+
+class Viewer:
+    """One connection."""
+
+    def __init__(self, hub: "Hub", socket: WebSocket) -> None:
+        self._hub = hub
+        self._socket = socket
+        self._loop = asyncio.get_running_loop()
+        self._awake = asyncio.Event()
+        self._may_choose = hub.access.may_choose(socket.headers)
+        self._guest: GuestCamera | None = None
+        self._feed: PictureFeed | None = None
+        self._in_flight = False
+        self._number = self._last_event = 0
+        self._sent_state: Json | None = None
+        self._end: tuple[Phase, str] | None = None
+
+    @property
+    def is_guest(self) -> bool:
+        """True while the viewer's own camera is in use."""
+        return self._guest is not None
+
+    def wake(self) -> None:
+        """Look for what is new; from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._awake.set)
+
+    async def run(self) -> None:
+        """Serve the viewer until either side ends it."""
+        hello = self._hub.hello | {"type": "hello", "may_choose": self._may_choose}
+        tasks = {asyncio.create_task(self._receive())}
+        try:
+            await self._socket.send_json(hello)
+            tasks.add(asyncio.create_task(self._send()))
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # Gone: Starlette says RuntimeError to whoever sends after the end.
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def leave(self) -> None:
+        """Give back what the viewer held."""
+        self._follow(None)
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            await asyncio.to_thread(guest.close)
+
+    async def _send(self) -> None:
+        while True:
+            # Wakes each second, because a logout says nothing to sockets that are open already.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), _LOGIN_CHECK_S)
+            self._awake.clear()
+            if self._hub.is_closing:
+                return await self._socket.close(CLOSING, "Tells has been ended")
+            if not is_logged_in(self._socket.cookies, self._hub.app):
+                return await self._socket.close(SIGNED_OUT, "signed out")
+            self._follow(self._guest.feed if self._guest else self._hub.stage.feed)
+            await self._send_state()
+            await self._send_picture()
+
+    def _follow(self, feed: PictureFeed | None) -> None:
+        if feed is self._feed:
+            return
+        if self._feed is not None:
+            self._feed.leave(self.wake)
+        self._feed = feed
+        self._number = self._last_event = 0
+        if feed is not None:
+            feed.join(self.wake)
+
+    async def _send_state(self) -> None:
+        state = self._state()
+        if state != self._sent_state:
+            self._sent_state = state
+            await self._socket.send_json(state)
+
+    def _state(self) -> Json:
+        if self._guest is not None:
+            phase, message = self._guest.end or ("running", "")
+            return _state("guest", phase, "Your camera", message)
+        shared = self._hub.stage.state
+        return _state("shared", shared.phase, shared.source, shared.message)
+
+    async def _send_picture(self) -> None:
+        if self._in_flight or self._feed is None:
+            return
+        update = self._feed.newer(self._number, self._last_event)
+        if update is None:
+            return
+        self._number, self._last_event, self._in_flight = update.number, update.last_event, True
+        head = json.dumps(update.head, separators=(",", ":")).encode()
+        await self._socket.send_bytes(struct.pack("<I", len(head)) + head + update.jpeg)
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            if (data := message.get("bytes")) is not None:
+                await self._take_picture(data)
+            elif len(text := message.get("text") or "") <= _LONGEST_COMMAND:
+                await self._obey(text)
+
+    async def _take_picture(self, data: bytes) -> None:
+        guest = self._guest
+        if guest is None:
+            return
+        try:
+            await asyncio.to_thread(guest.push, *parse_picture(data))
+        except TellsError as error:
+            await self._notice(str(error))
+        await self._socket.send_json({"type": "taken"})
+
+    async def _obey(self, text: str) -> None:
+        try:
+            command = json.loads(text)
+            verb = command["type"]
+        except (ValueError, TypeError, KeyError):
+            return
+        if verb == "drawn":
+            self._in_flight = False
+            self._awake.set()
+            return
+        try:
+            await self._act(verb, command)
+        except TellsError as error:
+            await self._notice(str(error))
+        self._awake.set()
+
+    async def _act(self, verb: str, command: Json) -> None:
+        if verb == "guest":
+            await self._open_guest()
+        elif verb == "watch":
+            await self.leave()
+        elif verb in ("start", "stop"):
+            if not self._may_choose:
+                raise SourceError("only the host of this page chooses what is shown")
+            await self.leave()
+            if verb == "start":
+                self._hub.start(command)
+            else:
+                self._hub.stage.show(Command(None))
+
+    async def _open_guest(self) -> None:
+        if self._guest is not None:
+            return
+        taken = self._hub.num_guests
+        if taken >= MAX_GUEST_CAMERAS:
+            raise SourceError(
+                f"{taken} browser cameras are in use, which is the most; watch instead"
+            )
+        self._guest = GuestCamera(self._hub.session, self._hub.media, self.wake)
+        await asyncio.to_thread(self._guest.open)
+
+    async def _notice(self, text: str) -> None:
+        await self._socket.send_json({"type": "notice", "text": text})
+
+
+def _state(mode: str, phase: str, source: str, message: str) -> Json:
+    return {"type": "state", "mode": mode, "phase": phase, "source": source, "message": message}
