@@ -22,6 +22,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
+SHOULDERS = ("left_shoulder", "right_shoulder")
+HIPS = ("left_hip", "right_hip")
+SCALE_JOINTS = {"shoulders": SHOULDERS, "torso": SHOULDERS + HIPS, "none": ()}
+"""Which joints each `PoseInput.scale` measures."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -169,14 +173,17 @@ class PoseInput:
     its own scale, so that movements of the whole body stay visible. `image`: x, y of the image, and
     conf."""
     root: tuple[str, ...]
-    """The mean of these joints over the window's seen samples becomes the origin."""
+    """The mean of these joints becomes the origin."""
     root_per: Literal["window", "sample"]
+    """`window`: the mean over the sampled instants that show all of them. `sample`: of each instant
+    its own, and the window's where not all of them are seen."""
     scale: Literal["shoulders", "torso", "none"]
     """Divide by the window's median shoulder width, or shoulder-to-hip length."""
     min_conf: Share
     """Joints below this confidence are missing."""
     missing: Literal["zero"]
-    """Missing joints are 0 after normalisation, and 0 in the mask."""
+    """Missing joints are 0 after normalisation, and 0 in the mask: all of them in a window that
+    never shows the joints of the root or of the scale."""
 
     @model_validator(mode="after")
     def _check(self) -> "PoseInput":
@@ -186,6 +193,7 @@ class PoseInput:
         if not self.root:
             raise ValueError(f"input {self.name}: root needs at least one joint")
         layout.indices(self.root)
+        layout.indices(SCALE_JOINTS[self.scale])
         _require_shape(self.name, self.shape, (3, self.sampling.frames, layout.num_joints))
         return self
 
@@ -319,12 +327,16 @@ class Manifest:
                     f"{self.window.span_s}"
                 )
         for what, names in (
-            ("input names", list(self.feeds)),
+            ("input names", _feed_names(self.inputs)),
+            ("file names", [*(g.file for g in self.graphs), self.golden.file]),
             ("output names", [o.name for o in self.outputs]),
             ("tasks", [o.task for o in self.outputs]),
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} must be unique, got {', '.join(names)}")
+        unknown = {m.task for m in self.metrics} - set(self.tasks)
+        if unknown:
+            raise ValueError(f"metrics: no output serves the task {', '.join(sorted(unknown))}")
         if [g.precision for g in self.graphs].count("fp32") != 1:
             raise ValueError("graphs must hold exactly one fp32 reference")
         return self
@@ -350,6 +362,11 @@ class Manifest:
             elif isinstance(i, FaceInput):
                 shapes[i.mask] = (i.shape[0],)
         return shapes
+
+
+def _feed_names(inputs: tuple[InputSpec, ...]) -> list[str]:
+    names = [spec.name for spec in inputs]
+    return names + [spec.mask for spec in inputs if not isinstance(spec, RgbInput)]
 
 
 _ADAPTER = TypeAdapter(Manifest)
@@ -381,6 +398,8 @@ def describe(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "the document"
     texts = {"missing": "is missing", "unexpected_keyword_argument": "is not a known key"}
     what = texts.get(first["type"]) or f"{first['msg']}, got {_short(first['input'])}"
+    if first["type"] == "value_error":  # one of ours, which names its entries
+        what = first["msg"].removeprefix("Value error, ")
     more = error.error_count() - 1
     return f"{where}: {what}" + (f" (and {more} more)" if more else "")
 

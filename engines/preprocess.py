@@ -2,7 +2,7 @@
 
 The runtime and the data sets of `train` both call it, so that a model is trained on exactly what it
 is fed. Pure functions; only the sampled frames are touched. Pixels go through tables of 256 float32
-values, so the same window gives the same bits on every machine.
+values, so frames and crops of the right size give the same bits on every machine.
 """
 
 import itertools
@@ -13,15 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import WindowError
-from engines.manifest import FaceInput, Manifest, PoseInput, RgbInput, Sampling, Triple
+from engines.manifest import (
+    HIPS,
+    SHOULDERS,
+    FaceInput,
+    Manifest,
+    PoseInput,
+    RgbInput,
+    Sampling,
+    Triple,
+)
 from engines.skeleton import LAYOUTS, SkeletonLayout, convert
 from engines.window import Window
 
 Floats = NDArray[np.float32]
 _TIE_S = 1e-6  # of two samples equally near (to float rounding) the earlier one is taken
 _SHORTEST = 1e-3  # px or m: a body scale below this is a degenerate pose
-_SHOULDERS = ("left_shoulder", "right_shoulder")
-_HIPS = ("left_hip", "right_hip")
 
 
 def preprocess(windows: Sequence[Window], manifest: Manifest) -> dict[str, Floats]:
@@ -223,11 +230,11 @@ def _body_scale(points: Floats, spec: PoseInput, layout: SkeletonLayout) -> floa
     """Median shoulder width or torso length over the samples, in the unit of `points`."""
     if spec.scale == "none":
         return 1.0
-    shoulders = points[:, list(layout.indices(_SHOULDERS))]  # [T, 2, C]
+    shoulders = points[:, list(layout.indices(SHOULDERS))]  # [T, 2, C]
     if spec.scale == "shoulders":
         ends = shoulders[:, 0] - shoulders[:, 1]
     else:
-        ends = shoulders.mean(axis=1) - points[:, list(layout.indices(_HIPS))].mean(axis=1)
+        ends = shoulders.mean(axis=1) - points[:, list(layout.indices(HIPS))].mean(axis=1)
     lengths = np.linalg.norm(ends.astype(np.float64), axis=1)
     lengths = lengths[np.isfinite(lengths)]
     if not lengths.size or (scale := float(np.median(lengths))) < _SHORTEST:

@@ -96,8 +96,9 @@ def open_runtime(
     if device == "auto":
         device = next((d for d in ("cpu", "ort") if _is_installed(d)), "cpu")
     if device not in _LIBRARIES:
+        shown = device.partition("://")[0]  # a URL may hold a password
         raise RuntimeUnavailable(
-            f"Device {device!r}: expected auto, cpu (OpenVINO) or ort (ONNX Runtime), "
+            f"Device {shown!r}: expected auto, cpu (OpenVINO) or ort (ONNX Runtime), "
             f"which are all that this version supports"
         )
     if not _is_installed(device):
@@ -105,6 +106,22 @@ def open_runtime(
             f"Device {device!r} needs the library {_LIBRARIES[device]}, which is not installed: "
             f"run `python -m pip install {_LIBRARIES[device]}`"
         )
+    try:
+        return _open(bundle, device, precision)
+    except ImportError as error:
+        raise RuntimeUnavailable(
+            f"Device {device!r}: the library {_LIBRARIES[device]} is installed but does not load "
+            f"({first_line(error)})"
+        ) from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, at most 160 characters."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+def _open(bundle: Bundle, device: str, precision: Precision | None) -> Runtime:
     # Imported here: each library takes a moment and need not be installed.
     if device == "cpu":
         from engines.runtimes.openvino import OpenVinoRuntime

@@ -1,19 +1,25 @@
 """OpenVINO on the processor: bf16 where the processor computes in it, fp32 elsewhere.
 
-Only `openvino.Core` is used: its conversion tools are what sends telemetry.
+`import openvino` on its own reports to Google Analytics: its package imports its conversion tools,
+and these send an event from a forked process (seen with strace in 2026.4.1). It goes on without the
+tools where they cannot be imported, so they are shut out first. Nobody else may import openvino.
 """
 
 import logging
+import sys
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import openvino
 
 from engines.bundle import Bundle
 from engines.errors import GraphMismatch, RuntimeUnavailable
-from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds
+from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds, first_line
+
+for _sender in ("openvino.tools.ovc", "openvino_telemetry"):
+    sys.modules.setdefault(_sender, None)  # type: ignore[arg-type]  # None: `import` refuses
+import openvino  # noqa: E402
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,4 +111,4 @@ def _reason(error: Exception) -> str:
     """The most telling line of OpenVINO's many: the last that is not a source location."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [x for x in lines if x and not x.startswith(("Check '", "Exception from"))]
-    return (telling or lines or [type(error).__name__])[-1][:160]
+    return telling[-1][:160] if telling else first_line(error)

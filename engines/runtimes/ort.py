@@ -9,7 +9,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from engines.bundle import Bundle
 from engines.errors import GraphMismatch
-from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds
+from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds, first_line
 
 _ERRORS_ONLY = 3
 _UNREADABLE = (
@@ -73,12 +73,6 @@ class OrtRuntime:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, at most 160 characters."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
 
 
 def _spec(argument: Any) -> TensorSpec:
