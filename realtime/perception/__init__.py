@@ -1,0 +1,105 @@
+"""Frames in, observations out: the subject's pose, face and region.
+
+The only place that imports MediaPipe. `open_perceiver` is the way in.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engines.manifest import PerceptionSpec
+from realtime.errors import PerceptionError
+from realtime.perception.crop import SubjectCrop
+from realtime.perception.face import FACE_SIZE, FaceFinder
+from realtime.perception.models import PerceptionModels, load_models
+from realtime.perception.pose import PoseEstimator
+from realtime.perception.subject import Subject
+from realtime.records import Frame, Observation
+
+__all__ = ["Perceiver", "open_perceiver"]
+
+
+class Perceiver:
+    """Perceives one person in the frames of one source.
+
+    One per camera. Any thread may make it, but then a single one calls it (live: that camera's
+    perceive thread), resets it and closes it; `following` may be read from anywhere.
+    """
+
+    def __init__(self, spec: PerceptionSpec, models: PerceptionModels) -> None:
+        """Open the models.
+
+        Args:
+            spec: the bundle's rule for the subject's region, storage size and face size.
+            models: the files that do the work; `open_perceiver` checks that they are the bundle's.
+
+        Raises:
+            PerceptionError: MediaPipe cannot use a file, or the face size is not 112 px.
+        """
+        if spec.face_size != FACE_SIZE:
+            raise PerceptionError(
+                f"The bundle wants face crops of {spec.face_size} px, but only {FACE_SIZE} px are "
+                "made: export it with face_size 112"
+            )
+        self._estimator = PoseEstimator(models.pose_path)
+        try:
+            self._face = FaceFinder(models.face_path)
+        except PerceptionError:
+            self._estimator.close()
+            raise
+        self._subject = Subject(self._estimator)
+        self._crop = SubjectCrop(spec.crop, spec.storage)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the models; a second call does nothing."""
+        self._estimator.close()
+        self._face.close()
+
+    def __call__(self, frame: Frame) -> Observation:
+        """What is seen of the subject in the next frame of the source."""
+        pose = self._subject(frame)
+        if self._subject.has_changed:
+            self._crop.reset()
+        rgb, crop = self._crop(frame.image, pose, frame.t)
+        face = self._face(frame.image, pose)
+        return Observation(frame.t, frame.index, frame.source, frame.arrived, rgb, crop, pose, face)
+
+    def reset(self) -> None:
+        """Forget person, region and clock: call it when the source has reconnected."""
+        self._estimator.reset()
+        self._subject.reset()
+        self._crop.reset()
+
+    @property
+    def following(self) -> str:
+        """One line for people: who is followed."""
+        return self._subject.following
+
+
+def open_perceiver(
+    spec: PerceptionSpec, *, pose_model: Path | None = None, face_model: Path | None = None
+) -> Perceiver:
+    """A perceiver with the models that a bundle was trained with.
+
+    Args:
+        spec: the manifest's `perception`.
+        pose_model: a `.task` file to use instead of the cached model.
+        face_model: a `.tflite` file to use instead of the cached model.
+
+    Raises:
+        PerceptionError: a model is absent, corrupt, or not the one that `spec` names.
+    """
+    models = load_models(pose_model, face_model)
+    models.check_against(spec)
+    return Perceiver(spec, models)
