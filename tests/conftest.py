@@ -5,10 +5,13 @@ where there is none, and fails where `TELLS_REQUIRE_<WHAT>=1` is set, which `.ci
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from tests.rtsp import RtspServers, why_not
 
 PROJECT = Path(__file__).parents[1]
 
@@ -27,3 +30,15 @@ def shared() -> Path:
     if not path.is_dir():
         missing("SHARED", "there is no folder ../shared beside the project")
     return path
+
+
+@pytest.fixture
+def rtsp_server(tmp_path: Path) -> Iterator[RtspServers]:
+    """Starts RTSP servers, `url = rtsp_server(file, user_pass=None)`, and ends them."""
+    if reason := why_not():
+        missing("RTSP", reason)
+    folder = tmp_path / "rtsp"
+    folder.mkdir()
+    servers = RtspServers(folder)
+    yield servers
+    servers.stop_all()

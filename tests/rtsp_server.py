@@ -5,8 +5,9 @@ gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-{base,good,bad}): never importe
 
     /usr/bin/python3 tests/rtsp_server.py FILE [USER PASSWORD]
 
-serves FILE at rtsp://127.0.0.1:PORT/live and prints PORT when it is ready. The pictures are passed
-on as they are, so the server costs next to no time: FILE needs a key frame every second or two.
+serves FILE at rtsp://127.0.0.1:PORT/live and prints PORT when it is ready; without FILE it prints
+what is missing on this machine. The pictures are passed on as they are, so that the server costs
+next to no time: FILE needs a key frame every second or so, and no B-frames.
 """
 
 import sys
@@ -17,6 +18,7 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 -- versions come first
 
+ELEMENTS = ("filesrc", "qtdemux", "h264parse", "clocksync", "rtph264pay")
 RIGHTS = ("media.factory.access", "media.factory.construct")
 
 
@@ -34,9 +36,13 @@ def protect(server, factory, user: str, password: str) -> None:
     factory.set_permissions(permissions)
 
 
-def main(path: str, *user_password: str) -> None:
+def missing() -> list[str]:
+    """The elements that this machine lacks."""
+    return [name for name in ELEMENTS if Gst.ElementFactory.find(name) is None]
+
+
+def serve(path: str, *user_password: str) -> None:
     """Serve until the process is ended."""
-    Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
@@ -57,4 +63,8 @@ def main(path: str, *user_password: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    Gst.init(None)
+    if len(sys.argv) == 1:
+        sys.stdout.write(" ".join(missing()))
+    else:
+        serve(*sys.argv[1:])

@@ -29,6 +29,9 @@ ALLOWED: Final = (
     "a camera number (0), a video file, rtsp:// or http:// with or without s, or test://"
 )
 
+NETWORK: Final = ("rtsp", "rtsps", "http", "https")
+NEEDS_SLASHES: Final = (*NETWORK, "file", "test")
+
 
 class Source(Protocol):
     """An opened source: an iterator of frames and a context manager."""
@@ -98,13 +101,13 @@ def open_source(
         return WebcamSource(int(number), timeout_s=timeout_s)
     if uri.startswith("/dev/video") and uri.removeprefix("/dev/video").isdecimal():
         return open_source("webcam:" + uri.removeprefix("/dev/video"), timeout_s=timeout_s)
-    if scheme in ("rtsp", "rtsps", "http", "https") and rest.startswith("//"):
+    if scheme in NETWORK and rest.startswith("//"):
         return NetworkSource(uri, realtime=realtime, timeout_s=timeout_s)
     if scheme == "test" and rest.startswith("//"):
         return SyntheticSource(uri, realtime=realtime, loop=loop)
     if scheme == "file" and rest.startswith("//"):
         return FileSource(_path(uri), realtime=realtime, loop=loop)
-    if not uri or "://" in uri:
+    if not uri or "://" in uri or scheme in NEEDS_SLASHES:
         shown = without_credentials(uri) if uri else "An empty name"
         raise SourceError(f"{shown} is not a source: expected {ALLOWED}")
     return FileSource(Path(uri).expanduser(), realtime=realtime, loop=loop)

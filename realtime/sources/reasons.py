@@ -69,14 +69,14 @@ def why(error: FFmpegError, address: str = "", timeout_s: float | None = None) -
     for kind, text in _REASONS:
         if isinstance(error, kind):
             return text
-    if address and not _is_known(*host_of(address)):
-        return f"the host {host_of(address)[0]} is unknown: check the address"
+    if address and not _is_known(host_of(address)):
+        return "its host is unknown: check the address"  # unnamed: it may be half a password
     return (error.strerror or type(error).__name__).lower()
 
 
-def _is_known(host: str, port: int | None) -> bool:
+def _is_known(host: str) -> bool:
     try:
-        socket.getaddrinfo(host, port or 554)
+        socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
         return False
     return True

@@ -51,7 +51,7 @@ class FileSource:
         self._pace = Pace(self._stopping) if realtime else None
         self._clock = StreamTime(self._video.interval_s, is_live=False)
         self._pictures = self._video.pictures()
-        self._index = 0
+        self._index = self._index_before = 0
 
     @property
     def corrupt_frames(self) -> int:
@@ -116,6 +116,7 @@ class FileSource:
     def _begin_again(self) -> None:
         self._video.close()
         self._corrupt_before += self._video.corrupt_frames
+        self._index_before = self._index
         video = open_file(self._path)
         if video.size != self.size:
             video.close()
@@ -124,13 +125,11 @@ class FileSource:
         self._clock.restart()
 
     def _report_end(self) -> None:
-        expected = self._video.num_frames
+        expected, delivered = self._video.num_frames, self._index - self._index_before
         if self._video.corrupt_frames:
             logger.warning("%s: %d damaged frames left out", self.id, self._video.corrupt_frames)
-        elif self.num_frames and expected and self._index < expected * (1 - MISSING_SHARE):
-            logger.warning(
-                "%s ends after %d of %d frames: it is cut off", self.id, self._index, expected
-            )
+        if expected and delivered < expected * (1 - MISSING_SHARE):
+            logger.warning("%s ends after %d of %d frames: cut off?", self.id, delivered, expected)
 
 
 class NetworkSource:

@@ -57,27 +57,24 @@ def for_ffmpeg(uri: str) -> str:
     return f"{scheme}://{_escape(user)}{colon}{_escape(password)}@{address}"
 
 
-def host_of(uri: str) -> tuple[str, int | None]:
-    """Host and port of a URL that `for_ffmpeg` has made."""
-    parts = urlsplit(uri)
-    return parts.hostname or "", parts.port
+def host_of(uri: str) -> str:
+    """Host of a URL that `for_ffmpeg` has made."""
+    return urlsplit(uri).hostname or ""
 
 
 def _split(rest: str) -> tuple[str, str]:
     """Userinfo and the address behind it.
 
-    By the rule the userinfo ends at the last `@` before the path. Where there is none, and what
-    should be host and port is not one, the password holds a `/`, `?` or `#`: then it ends at the
-    last `@` of all.
+    By the rule the userinfo ends at the last `@` before the path. But people paste passwords with
+    `/`, `?` or `#` in them: where a `:` precedes, it ends at the last `@` of all, unless the text
+    before the path is a host as it stands. An `@` in a path behind a password must be `%40`.
     """
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in authority:
-        cut = authority.rfind("@")
-        return rest[:cut], rest[cut + 1 :]
-    if "@" in rest and ":" in authority and not _HOST.match(rest):
-        cut = rest.rfind("@")
-        return rest[:cut], rest[cut + 1 :]
-    return "", rest
+    before, at, after = rest.rpartition("@")
+    if at and ":" in before and ("@" in authority or not _HOST.match(rest)):
+        return before, after
+    user, _, address = rest[: len(authority)].rpartition("@")
+    return user, address + rest[len(authority) :]
 
 
 def _escape(part: str) -> str:
