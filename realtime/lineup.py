@@ -101,6 +101,11 @@ def load_lineup(folders: Sequence[Path], config: Config) -> Lineup:
     return Lineup(tuple(bundles), tuple(tasks), config)
 
 
+def describe_runtimes(engines: Sequence[Engine]) -> str:
+    """Runtime, device and precision of opened engines, for people."""
+    return " + ".join(dict.fromkeys(engine.runtime.description for engine in engines))
+
+
 def _check_alike(manifests: Sequence[Manifest]) -> None:
     first = manifests[0]
     for other in manifests[1:]:

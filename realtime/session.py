@@ -20,7 +20,7 @@ from engines.manifest import Manifest, PerceptionSpec
 from realtime.camera import Camera
 from realtime.config import Config
 from realtime.feed import EndOfStream, SnapshotReader
-from realtime.lineup import load_lineup
+from realtime.lineup import describe_runtimes, load_lineup
 from realtime.perception import Perceiver, open_perceiver
 from realtime.predictor import Predictor
 from realtime.sources import Source
@@ -52,7 +52,7 @@ class LiveSession:
         self.lineup = load_lineup(bundles, config)
         self.runtime = ""
         """Runtime, device and precision of the opened engines."""
-        self._device, self._perceive = device, perceive
+        self.device, self._perceive = device, perceive
         self._cameras: dict[str, Camera] = {}
         self._lock = threading.Lock()
         self._wake, self._stopping, self._ready = (threading.Event() for _ in range(3))
@@ -144,8 +144,8 @@ class LiveSession:
         """The prediction thread: the only one that touches engines and deciders."""
         try:
             with ExitStack() as stack:
-                engines = self.lineup.open_engines(stack, self._device)
-                self.runtime = " + ".join(dict.fromkeys(e.runtime.description for e in engines))
+                engines = self.lineup.open_engines(stack, self.device)
+                self.runtime = describe_runtimes(engines)
                 predictor = self.lineup.predictor(engines)
                 self._ready.set()
                 while not self._stopping.is_set():

@@ -1,0 +1,194 @@
+"""Command line: `python -m realtime demo | analyze | live | cameras`."""
+
+import argparse
+import contextlib
+import dataclasses
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_type_hints
+
+from engines.errors import TellsError
+from realtime.config import Config, load_config
+from realtime.errors import ConfigError, OutputError
+
+ASSETS = Path(__file__).parents[1] / "assets"
+DEMO_BUNDLE = ASSETS / "demo"
+DEMO_CLIP = ASSETS / "demo.mp4"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 = done, 2 = one line on stderr says what was wrong, 130 = Ctrl-C."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s"
+    )
+    if not args.verbose:
+        # Libraries tell their life at INFO and their worries at WARNING; both are for developers.
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda r: r.name.startswith(("engines", "realtime")))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return int(args.run(args) or 0)
+    except TellsError as error:
+        print(f"tells: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m realtime",
+        description="Micro-gestures and emotion, live from any camera or out of a clip.",
+    )
+    parser.add_argument("--verbose", action="store_true", help="log everything, to stderr")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="the page, on the bundled clip or a camera")
+    demo.add_argument("--source", metavar="URI", help="webcam index, file or URL (default: a clip)")
+    _add_page(demo)
+    _add_common(demo)
+    demo.set_defaults(run=_live, headless=False, duration=None, out=None, initial=str(DEMO_CLIP))
+
+    live = commands.add_parser("live", help="a camera, with the page or headless")
+    live.add_argument("--source", metavar="URI", help="webcam index, file, RTSP or HTTP URL")
+    live.add_argument("--headless", action="store_true", help="no page: events on the terminal")
+    live.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
+    live.add_argument("--out", type=Path, metavar="DIR", help="record as `analyze` does (headless)")
+    _add_page(live)
+    _add_common(live)
+    live.set_defaults(run=_live, initial=None)
+
+    analyze = commands.add_parser("analyze", help="a clip: annotated video, events, timeline")
+    analyze.add_argument("source", metavar="SOURCE", help="file or URL of a video")
+    analyze.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    _add_common(analyze)
+    analyze.set_defaults(run=_analyze)
+
+    cameras = commands.add_parser("cameras", help="which webcams can be opened")
+    cameras.set_defaults(run=_cameras)
+    return parser
+
+
+def _add_page(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address of the page (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=7860, help="port of the page (default: %(default)s)"
+    )
+    parser.add_argument("--share", action="store_true", help="a public link, with a password")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="login of the page")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle", type=Path, action="append", metavar="DIR", help="repeatable (default: demo)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, ort (default: %(default)s)")
+    parser.add_argument("--pose-model", type=Path, metavar="FILE", help="another .task file")
+    parser.add_argument("--face-model", type=Path, metavar="FILE", help="another .tflite file")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
+    parser.add_argument(
+        "--no-emotion", dest="emotion", action="store_const", const=False, help="gestures only"
+    )
+    types = get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        if types[field.name] is not bool:
+            flag = "--" + field.name.replace("_", "-")
+            text = f"see the README (default: {field.default})"
+            parser.add_argument(flag, dest=field.name, type=float, metavar="S", help=text)
+
+
+def _config(args: argparse.Namespace) -> Config:
+    names = [field.name for field in dataclasses.fields(Config)]
+    return load_config(args.config, **{name: getattr(args, name, None) for name in names})
+
+
+def _analyze(args: argparse.Namespace) -> None:
+    from realtime.runs import run_analyze
+
+    run_analyze(
+        args.source,
+        args.out,
+        bundles=args.bundle or [DEMO_BUNDLE],
+        config=_config(args),
+        device=args.device,
+        pose_model=args.pose_model,
+        face_model=args.face_model,
+    )
+
+
+def _live(args: argparse.Namespace) -> None:
+    from realtime.runs import open_session, run_headless
+
+    if args.duration is not None and not 0 < args.duration < float("inf"):
+        raise ConfigError(f"--duration must be a positive number of seconds, got {args.duration}")
+    if args.out is not None and not args.headless:
+        raise OutputError("--out records without the page: add --headless")
+    if args.headless and args.source is None:
+        raise ConfigError("--headless needs --source: a webcam index, a file or a URL")
+    session = open_session(
+        bundles=args.bundle or [DEMO_BUNDLE],
+        config=_config(args),
+        device=args.device,
+        pose_model=args.pose_model,
+        face_model=args.face_model,
+    )
+    if args.headless:
+        run_headless(session, args.source, out=args.out, duration_s=args.duration)
+        return
+    from realtime.ui import SourceChoices, serve
+
+    with session, _ending_after(args.duration):
+        serve(
+            session,
+            sources=SourceChoices(initial=args.source or args.initial, demo_clip=str(DEMO_CLIP)),
+            host=args.host,
+            port=args.port,
+            share=args.share,
+            auth=_login(args.auth),
+            open_browser=not args.no_browser,
+        )
+
+
+@contextlib.contextmanager
+def _ending_after(seconds: float | None) -> Iterator[None]:
+    """End the page as Ctrl-C would, after so many seconds."""
+    timer = threading.Timer(seconds or 0, signal.raise_signal, [signal.SIGINT])
+    if seconds is not None:
+        timer.start()
+    yield
+    timer.cancel()
+
+
+def _login(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    user, separator, password = text.partition(":")
+    if not (separator and user and password):
+        raise ConfigError("--auth must be USER:PASSWORD, both not empty")
+    return user, password
+
+
+def _cameras(_: argparse.Namespace) -> None:
+    from realtime.sources import list_cameras
+
+    cameras = list_cameras()
+    for camera in cameras:
+        width, height = camera.size
+        print(f"{camera.uri}\t{width}x{height}\t{camera.fps:g} fps\t{camera.name}")
+    if not cameras:
+        print("No webcam can be opened here: connect one, or name a file or a URL instead.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

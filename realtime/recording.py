@@ -1,0 +1,128 @@
+"""Recording: the folder that a run leaves behind.
+
+`annotated.mp4`, `events.csv`, `predictions.jsonl`, `timeline.png` and `run.json`. All but the
+timeline are readable at any moment; an interrupted run has everything up to the interruption.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from realtime.lineup import Lineup
+from realtime.output_folder import (
+    EVENTS_FILE,
+    PREDICTIONS_FILE,
+    TIMELINE_FILE,
+    VIDEO_FILE,
+    prepare_output,
+)
+from realtime.overlay import Overlay
+from realtime.records import Snapshot
+from realtime.run_record import RunRecord, Tally, write_run_json
+from realtime.sinks import CsvSink, JsonlSink, Sink, VideoSink
+from realtime.timeline import Timeline
+
+
+class Recording:
+    """Writes snapshots to all sinks; used as a context manager, by one thread.
+
+    Raises:
+        OutputError: the folder or a file cannot be written, or the folder holds an earlier run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        command: str,
+        source: str,
+        lineup: Lineup,
+        device: str,
+        runtime: str,
+        stage_ms: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """`stage_ms` is asked at the end: stage -> median ms."""
+        self._folder = prepare_output(folder)
+        self._stage_ms = stage_ms
+        self._record = RunRecord(
+            command=command,
+            source=source,
+            bundles=lineup.manifests,
+            device=device,
+            runtime=runtime,
+            started=_now(),
+        )
+        outputs = [spec.output for spec in lineup.tasks]
+        self._tally, self._timeline = Tally(), Timeline(outputs)
+        self._overlay = Overlay(outputs)
+        self._stack = ExitStack()
+        self._sinks: tuple[Sink, ...] = ()
+        self._last_frame: tuple[str, int] | None = None
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        with ExitStack() as stack:
+            self._video: VideoSink = stack.enter_context(
+                VideoSink(self._folder / VIDEO_FILE, self._overlay.draw)
+            )
+            self._sinks = (
+                stack.enter_context(CsvSink(self._folder / EVENTS_FILE)),
+                stack.enter_context(JsonlSink(self._folder / PREDICTIONS_FILE)),
+            )
+            write_run_json(self._folder, self._record)
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Record one snapshot; one that repeats a frame adds its events and predictions only.
+
+        Raises:
+            OutputError: a file cannot be written; what came before stays readable.
+        """
+        frame = (snapshot.frame.source, snapshot.frame.index)
+        for sink in self._sinks:
+            sink.write(snapshot)
+        self._timeline.write(snapshot)
+        if frame != self._last_frame:
+            self._tally.write(snapshot)
+            self._video.write(snapshot)
+        self._last_frame = frame
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._stack.close()
+        finally:
+            if kind is None:
+                self._finish("finished")
+            else:
+                self._finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
+
+    def _finish(self, outcome: Literal["finished", "interrupted", "failed"]) -> None:
+        """Draw the timeline and complete `run.json`."""
+        try:
+            self._timeline.save(self._folder / TIMELINE_FILE)
+        finally:
+            record = replace(
+                self._record,
+                outcome=outcome,
+                ended=_now(),
+                counts=self._tally.counts,
+                wall_s=time.monotonic() - self._started,
+                stream_s=self._tally.stream_s,
+                stage_ms=self._stage_ms(),
+            )
+            write_run_json(self._folder, record)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,216 @@
+"""Whole runs without a page: a clip into a folder of results, a camera onto the terminal."""
+
+import functools
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from engines.engine import STAGES, Engine
+from realtime.config import Config
+from realtime.errors import SourceError
+from realtime.lineup import Lineup, describe_runtimes, load_lineup
+from realtime.perception import open_perceiver
+from realtime.pipeline import analyze
+from realtime.recording import Recording
+from realtime.records import Event, Frame, Snapshot, Status
+from realtime.session import EndOfStream, LiveSession, SnapshotReader
+from realtime.sources import Source, open_source
+from realtime.stats import Latencies
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def open_session(
+    *,
+    bundles: Sequence[Path],
+    config: Config,
+    device: str,
+    pose_model: Path | None,
+    face_model: Path | None,
+) -> LiveSession:
+    """A live session, to be entered, whose perception uses the named model files.
+
+    Raises:
+        TellsError: bundles that cannot be used.
+    """
+    perceive = functools.partial(open_perceiver, pose_model=pose_model, face_model=face_model)
+    return LiveSession(bundles, config, device, perceive=perceive)
+
+
+def run_analyze(
+    uri: str,
+    out: Path,
+    *,
+    bundles: Sequence[Path],
+    config: Config,
+    device: str,
+    pose_model: Path | None = None,
+    face_model: Path | None = None,
+) -> None:
+    """Analyze a clip into a folder: every frame, as fast as it goes, with a progress bar.
+
+    What was written stays readable if it is interrupted.
+
+    Raises:
+        TellsError: what cannot be opened, read or written; nothing is lost.
+    """
+    lineup = load_lineup(bundles, config)
+    stages = _Stages()
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(uri, timeout_s=config.source_timeout_s))
+        if source.is_live:
+            raise SourceError(f"{source.id} is a camera: watch it with `live`, or analyze a clip")
+        perceiver = stack.enter_context(
+            open_perceiver(lineup.perception, pose_model=pose_model, face_model=face_model)
+        )
+        engines = lineup.open_engines(stack, device)
+        status = Status(
+            runtime=describe_runtimes(engines), bundle=lineup.names, untrained=lineup.is_untrained
+        )
+        recording = stack.enter_context(
+            Recording(
+                out,
+                command="analyze",
+                source=source.id,
+                lineup=lineup,
+                device=device,
+                runtime=status.runtime,
+                stage_ms=stages.median_ms,
+            )
+        )
+        snapshots = analyze(
+            _with_progress(source),
+            stages.timed("perception", perceiver),
+            lineup.buffer(),
+            lineup.predictor(engines),
+            lineup.decider(),
+            status=status,
+        )
+        write = stages.timed("recording", recording.write)
+        for snapshot in snapshots:
+            write(snapshot)
+            if snapshot.predictions:
+                stages.add_engines(engines)
+
+
+class _Stages:
+    """How long each stage of a run took."""
+
+    def __init__(self) -> None:
+        self._latencies: defaultdict[str, Latencies] = defaultdict(lambda: Latencies(most=10_000))
+
+    def timed(self, name: str, stage: Callable[[T], R]) -> Callable[[T], R]:
+        """The same stage, its calls timed."""
+
+        def call(argument: T) -> R:
+            started = time.perf_counter()
+            result = stage(argument)
+            self._latencies[name].add(time.perf_counter() - started)
+            return result
+
+        return call
+
+    def add_engines(self, engines: Sequence[Engine]) -> None:
+        """Take over the times of the engines' last calls."""
+        for engine in engines:
+            for name, seconds in zip(STAGES, engine.stage_times_s, strict=True):
+                self._latencies[f"{engine.manifest.name} {name}"].add(seconds)
+
+    def median_ms(self) -> dict[str, float]:
+        """Stage -> median milliseconds."""
+        return {name: 1000 * x.percentile(50) for name, x in self._latencies.items()}
+
+
+def _with_progress(source: Source) -> Iterator[Frame]:
+    """The frames, with a bar that ends where the source says that it ends."""
+    with tqdm(total=source.num_frames, unit="frame", desc="analyze", dynamic_ncols=True) as bar:
+        for frame in source:
+            yield frame
+            bar.update()
+        if bar.total is not None and bar.n < bar.total:
+            bar.total = bar.n  # a container's count of frames may be an estimate
+
+
+def run_headless(
+    session: LiveSession, uri: str, *, out: Path | None, duration_s: float | None
+) -> None:
+    """Watch a source without a page, until its end, `duration_s` seconds, or Ctrl-C.
+
+    Events are printed as they become known. With `out`, everything is recorded as by `run_analyze`.
+
+    Raises:
+        TellsError: what cannot be opened or written.
+    """
+    config = session.lineup.config
+    reopen = functools.partial(open_source, uri, realtime=True, timeout_s=config.source_timeout_s)
+    with ExitStack() as stack:
+        source = reopen()
+        stack.callback(source.close)
+        stack.enter_context(session)
+        recording = (
+            stack.enter_context(
+                Recording(
+                    out,
+                    command="live",
+                    source=source.id,
+                    lineup=session.lineup,
+                    device=session.device,
+                    runtime=session.runtime,
+                )
+            )
+            if out is not None
+            else None
+        )
+        camera = session.add_camera(source, reopen=reopen if source.is_live else None)
+        reader = session.reader(camera)
+        with tqdm(bar_format="{desc}", desc="starting") as line:
+            try:
+                for snapshot in _watch(reader, duration_s):
+                    _tell(line, snapshot, session.lineup)
+                    if recording is not None:
+                        recording.write(snapshot)
+            except KeyboardInterrupt:
+                line.write("Stopping.")
+            session.remove_camera(camera)
+            for snapshot in _watch(reader, math.inf):
+                _tell(line, snapshot, session.lineup)
+                if recording is not None:
+                    recording.write(snapshot)
+
+
+def _watch(reader: SnapshotReader, duration_s: float | None) -> Iterator[Snapshot]:
+    """Snapshots as they come, until the stream or the time ends."""
+    end = time.monotonic() + (duration_s if duration_s is not None else math.inf)
+    while time.monotonic() < end:
+        try:
+            snapshot = reader.next(timeout_s=min(0.5, max(end - time.monotonic(), 0.0)))
+        except EndOfStream:
+            return
+        if snapshot is not None:
+            yield snapshot
+
+
+def _tell(line: "tqdm[None]", snapshot: Snapshot, lineup: Lineup) -> None:
+    """Print the new events; keep one line of status up to date."""
+    for event in snapshot.new_events:
+        line.write(_describe(event) + ("  [untrained]" if lineup.is_untrained else ""))
+    s = snapshot.status
+    state = s.message if s.message else "ok"
+    line.set_description_str(
+        f"{snapshot.frame.t:7.1f} s  capture {s.capture_hz:.0f}/s  perception "
+        f"{s.perception_hz:.0f}/s  prediction {s.prediction_hz:.1f}/s  age "
+        f"{s.prediction_age_s:.2f} s  dropped {s.frames_dropped}+{s.windows_dropped}  {state}",
+        refresh=False,
+    )
+    line.update()
+
+
+def _describe(event: Event) -> str:
+    return f"{event.start:8.2f} - {event.end:.2f} s  {event.label}  (peak {event.peak:.2f})"
