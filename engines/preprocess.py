@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import WindowError
-from engines.manifest import (
+from engines.manifest import Manifest
+from engines.skeleton import LAYOUTS, SkeletonLayout, convert
+from engines.tensor_specs import (
     HIPS,
     SHOULDERS,
     FaceInput,
-    Manifest,
     PoseInput,
     RgbInput,
     Sampling,
     Triple,
 )
-from engines.skeleton import LAYOUTS, SkeletonLayout, convert
 from engines.window import Window
 
 Floats = NDArray[np.float32]
