@@ -6,6 +6,7 @@ Its graph averages each input and multiplies by a matrix, so every input moves e
 
 import copy
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,7 +58,7 @@ GESTURES = (
     "Illustrative body language",
 )
 DROP = object()
-"""As a change: leave the key out."""
+"""As a change: leave the key, or the item of a list, out."""
 _NOBODY = hashlib.sha256(b"").hexdigest()
 _SAMPLING = {"span_s": 1.0, "tolerance_s": 0.1}
 _MANIFEST: dict[str, Any] = {
@@ -166,8 +167,8 @@ def write_tiny_bundle(folder: Path, **changes: Any) -> Path:
     Args:
         folder: where.
         changes: by top-level key of the manifest. A dict is merged into the present one, a list
-            of dicts item by item, `DROP` leaves the key out, anything else replaces. What the
-            manifest's schema refuses is written all the same, with the unchanged manifest's graph.
+            of dicts item by item, `DROP` leaves a key or an item out, anything else replaces. What
+            the schema refuses is written all the same, with the unchanged manifest's graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -260,6 +261,7 @@ def _changed(old: Any, new: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict):
         merged = {k: _changed(old.get(k), v) for k, v in new.items() if v is not DROP}
         return {k: v for k, v in old.items() if new.get(k) is not DROP} | merged
-    if isinstance(old, list) and isinstance(new, list) and new and isinstance(new[0], dict):
-        return [_changed(a, b) for a, b in zip(old, new, strict=False)] + new[len(old) :]
+    if isinstance(old, list) and isinstance(new, list) and any(isinstance(n, dict) for n in new):
+        pairs = itertools.zip_longest(old, new, fillvalue={})
+        return [_changed(a, b) for a, b in pairs if b is not DROP]
     return copy.deepcopy(new)

@@ -1,0 +1,69 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engines.errors import WindowError
+from engines.window import Window
+
+
+def window(n: int = 4, **changes: Any) -> Window:
+    values: dict[str, Any] = {
+        "t": np.arange(n) / 10,
+        "rgb": np.zeros((n, 6, 8, 3), np.uint8),
+        "xy": np.zeros((n, 33, 2), np.float32),
+        "xyz": np.zeros((n, 33, 3), np.float32),
+        "conf": np.zeros((n, 33), np.float32),
+        "faces": np.zeros((n, 112, 112, 3), np.uint8),
+        "has_face": np.zeros(n, np.bool_),
+        "layout": "mediapipe33",
+    }
+    return Window(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layout": "coco17"}, "expected one of"),
+        ({"t": np.zeros(0)}, "at least one sample"),
+        ({"t": np.arange(4, dtype=np.float32)}, "expected float64, got float32"),
+        ({"t": np.array([0, 0.1, 0.1, 0.2])}, "strictly increasing"),
+        ({"t": np.array([0, 0.1, np.nan, 0.2])}, "finite"),
+        (
+            {"xy": np.zeros((4, 25, 2), np.float32)},
+            r"expected shape \[4, 33, 2\], got \[4, 25, 2\]",
+        ),
+        ({"rgb": np.zeros((3, 6, 8, 3), np.uint8)}, r"expected shape \[4, \*, \*, 3\]"),
+        ({"faces": None}, "expected uint8, got NoneType"),
+    ],
+)
+def test_refuses_what_is_no_window(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(WindowError, match=message) as caught:
+        window(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_its_arrays_cannot_be_written() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        window().rgb[0] = 1
+
+
+def test_coverage_counts_samples_with_a_pose_or_a_face() -> None:
+    conf = np.zeros((4, 33), np.float32)
+    conf[1, 5] = 0.9
+    seen = window(conf=conf, has_face=np.array([False, True, True, False]))
+    assert seen.has_pose.tolist() == [False, True, False, False]
+    assert seen.coverage == 0.5
+
+
+def test_between_takes_both_ends_and_copies_nothing() -> None:
+    whole = window(6)
+    part = whole.between(0.1, 0.3)
+    np.testing.assert_allclose(part.t, [0.1, 0.2, 0.3])
+    assert (part.start, part.end, len(part)) == (whole.t[1], whole.t[3], 3)
+    assert np.shares_memory(part.rgb, whole.rgb)
+
+
+def test_between_refuses_a_stretch_without_samples() -> None:
+    with pytest.raises(WindowError, match=r"No sample between 0.410 s and 0.490 s"):
+        window(6).between(0.41, 0.49)
