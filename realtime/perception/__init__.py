@@ -82,6 +82,14 @@ class Perceiver:
         self._crop.reset()
 
     @property
+    def has_changed(self) -> bool:
+        """True if the last observation is of another person than the one before (or of the first).
+
+        Evidence from before belongs to somebody else then: a window should not span the change.
+        """
+        return self._subject.has_changed
+
+    @property
     def following(self) -> str:
         """One line for people: who is followed."""
         return self._subject.following

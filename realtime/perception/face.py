@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from engines.skeleton import MEDIAPIPE33
 from realtime.errors import PerceptionError
-from realtime.perception.crop import cut_square
+from realtime.perception.crop import cut_square, whole_blocks
 from realtime.perception.pose import wrap
 from realtime.perception.quiet import quiet_mediapipe
 from realtime.perception.subject import pixels_per_metre
@@ -161,8 +161,10 @@ class FaceFinder:
         centre = points.mean(0)
         reach = float(np.ptp(points, axis=0).max())
         side = max(16, round(max(_HEAD_M * pixels_per_metre(pose), 2.5 * reach)))
+        size = (_SEARCH_PX, _SEARCH_PX)
+        side = whole_blocks(side, size)
         left, top = (round(c - side / 2) for c in centre)
-        head = cut_square(image, (left, top), side, (_SEARCH_PX, _SEARCH_PX))
+        head = cut_square(image, (left, top), side, size)
         zoom = side / _SEARCH_PX
         offset = np.array((left, top))
         best, best_distance = None, max(reach, 0.15 * side)

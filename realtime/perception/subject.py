@@ -14,6 +14,8 @@ SURVEY_S = 1.0
 """So often is looked who else is there (in stream seconds)."""
 _CLEARLY_NEARER = 1.25
 """Somebody must be nearer than the subject by this factor to take over."""
+_FORGET_S = 1.0
+"""Lost for longer than this, whoever is found next counts as somebody new."""
 _SEEN = 0.5
 """From this visibility on, a keypoint counts as seen."""
 
@@ -60,6 +62,7 @@ class Subject:
         """Forget who was followed, as after a reconnection."""
         self.has_changed = False
         """True if the last frame's subject is another one than the frame's before."""
+        self._last: tuple[float, Pose] | None = None
         self._people = 0
         self._is_nearest = True
         self._next_survey = -np.inf
@@ -67,16 +70,18 @@ class Subject:
 
     def __call__(self, frame: Frame) -> Pose | None:
         """The subject's pose in the frame, or None when nobody is in view."""
-        had_subject = self._people > 0
         pose = self._estimator(frame.image, frame.t)
-        self.has_changed = pose is not None and not had_subject
         if pose is None:
-            self._people, self._challenger, self._next_survey = 0, None, -np.inf
+            self.has_changed, self._people = False, 0
             return None
-        self._people = max(1, self._people)
-        if frame.t >= self._next_survey:
+        last, self._people = self._last, max(1, self._people)
+        self.has_changed = (
+            last is None or frame.t - last[0] > _FORGET_S or not _is_same(last[1], pose, within=1.0)
+        )
+        if self.has_changed or frame.t >= self._next_survey:
             self._next_survey = frame.t + SURVEY_S
-            pose = self._choose(frame, pose, is_new=not had_subject)
+            pose = self._choose(frame, pose)
+        self._last = (frame.t, pose)
         return pose
 
     @property
@@ -89,7 +94,7 @@ class Subject:
         who = "the nearest" if self._is_nearest else "one"
         return f"following {who} of {self._people} people"
 
-    def _choose(self, frame: Frame, pose: Pose, *, is_new: bool) -> Pose:
+    def _choose(self, frame: Frame, pose: Pose) -> Pose:
         """Look who is there and change over to somebody nearer, if that one has earned it."""
         others = [p for p in self._estimator.survey(frame.image) if not _is_same(p, pose)]
         self._people = 1 + len(others)
@@ -101,19 +106,19 @@ class Subject:
             return pose
         stayed = self._challenger is not None and _is_same(self._challenger, nearest)
         self._challenger = nearest
-        if not (is_new or stayed):
+        if not (self.has_changed or stayed):
             return pose
         taken = self._estimator.seed(frame.image, frame.t, _region(nearest))
-        if taken is None or not _is_same(taken, nearest):
-            return pose if taken is None else taken
+        if taken is None:
+            return pose
         self.has_changed, self._is_nearest, self._challenger = True, True, None
         return taken
 
 
-def _is_same(a: Pose, b: Pose) -> bool:
-    """Whether two poses of about the same time are one person's: shoulders within half a width."""
+def _is_same(a: Pose, b: Pose, within: float = 0.5) -> bool:
+    """Whether two poses of about the same time are one person's: not that many widths apart."""
     (centre, width), (other, other_width) = shoulders(a), shoulders(b)
-    return float(np.linalg.norm(centre - other)) < 0.5 * max(width, other_width)
+    return float(np.linalg.norm(centre - other)) < within * max(width, other_width)
 
 
 def _region(pose: Pose) -> Floats:
