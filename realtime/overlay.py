@@ -161,6 +161,6 @@ def _draw_strip(spot: _Arrangement, facts: str, *, untrained: bool, emotion: boo
         x = width + round(14 * scale)
         dot = (round((x + 3.5 * scale) * 8), spot.strip * 4)
         cv2.circle(strip, dot, round(3.5 * scale * 8), _EMOTION, -1, cv2.LINE_AA, 3)
-        style = Style(round(10 * scale), _EMOTION)
+        style = Style(round(10 * scale), _EMOTION, bold=True)
         put_text(strip, EMOTION_NOTICE, (x + round(13 * scale), y), style)
     return strip

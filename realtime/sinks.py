@@ -7,6 +7,8 @@ most: text files hold whole lines only, and the video is a fragmented MP4 until 
 import csv
 import io
 import json
+import os
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Protocol, Self
 import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange
 
 from realtime.errors import OutputError
@@ -209,7 +212,12 @@ class VideoSink:
         planes = cv2.cvtColor(_fit(image, stream.height, stream.width), cv2.COLOR_RGB2YUV_I420)
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
         frame.pts, frame.time_base = self._advance(snapshot.frame.t), _TIME_BASE
-        self._mux(stream, frame)
+        assert self._container is not None
+        try:
+            self._container.mux(stream.encode(frame))
+        except (OSError, FFmpegError) as error:
+            self._has_failed = True
+            raise _video_error(self._path, error) from None
 
     def close(self) -> None:
         """Finish the file; may be called again.
@@ -217,19 +225,22 @@ class VideoSink:
         Raises:
             OutputError: the end could not be written (what came before it is playable).
         """
-        stream, self._stream = self._stream, None
-        if self._container is None:
+        container, stream, self._container = self._container, self._stream, None
+        if container is None:
             return
         try:
             if stream is not None and not self._has_failed:
-                self._mux(stream, None)
+                container.mux(stream.encode(None))
+            container.close()
+            if stream is None:
+                self._path.unlink(missing_ok=True)  # not one frame came: no file, no empty one
+        except (OSError, FFmpegError) as error:
+            had_failed, self._has_failed = self._has_failed, True
+            if not had_failed:
+                raise _video_error(self._path, error) from None
         finally:
-            container, self._container = self._container, None
-            try:
-                container.close()
-            except OSError as error:
-                if not self._has_failed:
-                    raise unwritable(self._path, error) from None
+            if self._has_failed:
+                _cut_after_last_fragment(self._path)
 
     def _open_stream(self, image: Image, t: float) -> av.VideoStream:
         assert self._container is not None
@@ -253,13 +264,26 @@ class VideoSink:
         self._last_pts = max(round((t + self._shift) / _TIME_BASE), self._last_pts + 1)
         return self._last_pts
 
-    def _mux(self, stream: av.VideoStream, frame: av.VideoFrame | None) -> None:
-        assert self._container is not None
-        try:
-            self._container.mux(stream.encode(frame))
-        except OSError as error:
-            self._has_failed = True
-            raise unwritable(self._path, error) from None
+
+def _video_error(path: Path, error: OSError | FFmpegError) -> OutputError:
+    return unwritable(path, OSError(error.errno, error.strerror or str(error)))
+
+
+def _cut_after_last_fragment(path: Path) -> None:
+    """Remove the partly written fragment at the end, over which some players stumble."""
+    with path.open("r+b") as file:
+        end, whole = file.seek(0, os.SEEK_END), 0
+        at = 0
+        while at + 8 <= end:
+            file.seek(at)
+            size, kind = struct.unpack(">I4s", file.read(8))
+            if size < 8 or at + size > end:
+                break
+            at += size
+            if kind in (b"moov", b"mdat"):
+                whole = at
+        if whole:
+            file.truncate(whole)
 
 
 def _fit(image: Image, height: int, width: int) -> Image:
