@@ -112,8 +112,9 @@ def _check(window: Window, manifest: Manifest) -> None:
             f"The bundle {manifest.id} reads face crops of {[side, side]} px, "
             f"the window has {list(window.faces.shape[1:3])}"
         )
-    recent = window.t[np.searchsorted(window.t, window.end - manifest.window.span_s) :]
-    pause = float(np.diff(recent).max(initial=0.0))
+    start = window.end - manifest.window.span_s
+    before = np.searchsorted(window.t, start + _TIE_S, side="right") - 1  # a pause may begin there
+    pause = float(np.diff(window.t[max(int(before), 0) :]).max(initial=0.0))
     if pause > manifest.window.max_gap_s + _TIE_S:
         raise WindowError(
             f"The window spans a gap of {pause:.2f} s; "

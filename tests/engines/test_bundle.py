@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,17 +107,21 @@ def test_golden_vectors_survive_the_disk_and_equal_ones_give_equal_bytes(tmp_pat
             np.testing.assert_array_equal(getattr(got, field), getattr(want, field))
 
 
+def write(path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(path, **arrays)
+
+
 def test_what_is_no_golden_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "golden.npz"
     path.write_bytes(b"junk")
     with pytest.raises(BundleError, match="cannot be read as golden vectors"):
         load_golden(path)
-    np.savez(path, **{"window0/t": np.zeros(1)})
+    write(path, {"window0/t": np.zeros(1)})
     with pytest.raises(BundleError, match="holds a window that is none"):
         load_golden(path)
-    np.savez(path, **{"feed/x": np.zeros((2, 1)), "output/y": np.zeros((2, 1))})
+    write(path, {"feed/x": np.zeros((2, 1)), "output/y": np.zeros((2, 1))})
     with pytest.raises(BundleError, match="differ in number"):
         load_golden(path)
-    np.savez(path, **{"feed/x": np.array([{}], dtype=object)})
+    write(path, {"feed/x": np.array([{}], dtype=object)})
     with pytest.raises(BundleError, match="cannot be read as golden vectors"):
         load_golden(path)

@@ -8,7 +8,7 @@ import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +262,6 @@ def _changed(old: Any, new: Any) -> Any:
         merged = {k: _changed(old.get(k), v) for k, v in new.items() if v is not DROP}
         return {k: v for k, v in old.items() if new.get(k) is not DROP} | merged
     if isinstance(old, list) and isinstance(new, list) and any(isinstance(n, dict) for n in new):
-        pairs = itertools.zip_longest(old, new, fillvalue={})
+        pairs: Iterable[tuple[Any, Any]] = itertools.zip_longest(old, new, fillvalue={})
         return [_changed(a, b) for a, b in pairs if b is not DROP]
     return copy.deepcopy(new)
