@@ -1,0 +1,72 @@
+import json
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from realtime.errors import OutputError
+from realtime.records import Status
+from realtime.run_record import RunRecord, Tally, versions, write_run_json
+from tests.engines.tiny_bundle import tiny_manifest
+from tests.realtime.scene import event, pose_in, predictions_at, snapshot
+
+RECORD = RunRecord(
+    command="analyze",
+    source="rtsp://camera/door",
+    bundles=(tiny_manifest(),),
+    device="auto",
+    runtime="OpenVINO CPU bf16",
+    started="2025-01-01T00:00:00+00:00",
+)
+
+
+def test_a_tally_counts_what_was_seen_predicted_and_lost() -> None:
+    tally = Tally()
+    assert tally.stream_s == 0
+    tally.write(snapshot(3.0, pose=pose_in(360, 640), face=True))
+    tally.write(snapshot(3.5, predictions=predictions_at(3.5), status=Status(frames_dropped=4)))
+    tally.write(snapshot(5.0, new_events=(event(),), pose=pose_in(360, 640)))
+    counts = tally.counts
+    assert (counts.frames, counts.frames_with_pose, counts.frames_with_face) == (3, 2, 1)
+    assert (counts.predictions, counts.events, counts.frames_dropped) == (2, 1, 4)
+    assert tally.stream_s == 2.0
+
+
+def test_run_json_says_what_ran_and_is_rewritten_when_it_ends(tmp_path: Path) -> None:
+    write_run_json(tmp_path, RECORD)
+    begun = json.loads((tmp_path / "run.json").read_text())
+    assert (begun["outcome"], begun["ended"]) == ("running", None)
+    assert begun["timings"]["real_time_factor"] is None
+    ended = replace(
+        RECORD, outcome="finished", wall_s=5.0, stream_s=12.5,
+        stage_ms={"perception": 12.3456, "never": float("nan")},
+    )  # fmt: skip
+    write_run_json(tmp_path, ended)
+    said = json.loads((tmp_path / "run.json").read_text())
+    assert said["outcome"] == "finished"
+    assert said["source"] == "rtsp://camera/door"
+    manifest = tiny_manifest()
+    assert said["bundles"][0]["id"] == manifest.id
+    assert said["bundles"][0]["untrained"] is manifest.source.is_untrained
+    assert said["timings"]["real_time_factor"] == 0.4
+    assert said["timings"]["stage_ms"] == {"perception": 12.346}
+    assert said["versions"]["python"] == platform.python_version()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_the_versions_of_what_computes_are_known() -> None:
+    found = versions()
+    for package in ("tells", "openvino", "mediapipe", "opencv-python", "av", "numpy"):
+        assert found[package]
+
+
+def test_a_password_never_reaches_the_record() -> None:
+    with pytest.raises(ValueError, match="without credentials") as told:
+        replace(RECORD, source="rtsp://me:secret@camera/door")
+    assert "secret" not in str(told.value)
+
+
+def test_a_folder_that_is_gone_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"Cannot write .*run\.json: No such file"):
+        write_run_json(tmp_path / "gone", RECORD)

@@ -1,0 +1,136 @@
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime.errors import OutputError
+from realtime.records import Prediction, Status
+from realtime.timeline import Timeline
+from tests.realtime.scene import OUTPUTS, estimates_at, event, predictions_at, snapshot
+
+ALARM = (179, 38, 30)
+OUTLINE = (217, 105, 30)
+DARK = (8, 61, 59)
+UNSURE = (223, 226, 231)  # as it looks over the curve's ground
+
+
+def picture_of(timeline: Timeline, path: Path) -> np.ndarray:
+    timeline.save(path)
+    read = cv2.imread(str(path))
+    assert read is not None
+    return np.asarray(read[:, :, ::-1])
+
+
+def count(picture: np.ndarray, color: tuple[int, int, int], tolerance: int = 8) -> int:
+    return int((np.abs(picture.astype(int) - color).max(axis=-1) <= tolerance).sum())
+
+
+def filled(seconds: float = 20.0, *, untrained: bool = False, hop_s: float = 0.25) -> Timeline:
+    timeline = Timeline(OUTPUTS)
+    for t in np.arange(2.0, seconds, hop_s):
+        timeline.write(
+            snapshot(
+                float(t),
+                estimates=estimates_at(float(t), untrained=untrained),
+                predictions=predictions_at(float(t)),
+            )
+        )
+    return timeline
+
+
+def test_the_picture_has_report_size_and_shows_probabilities_and_abstention(tmp_path: Path) -> None:
+    picture = picture_of(filled(), tmp_path / "timeline.png")
+    assert picture.shape == (900, 1600, 3)
+    dark = np.argwhere(np.abs(picture.astype(int) - DARK).max(axis=-1) <= 8)
+    assert len(dark) > 20_000  # one class at its highest probability all the time
+    assert np.ptp(dark[:, 1]) > 1000
+    assert count(picture, UNSURE) > 20_000  # the emotion abstains all the time
+    assert count(picture, ALARM) == 0
+
+
+def test_untrained_weights_are_named_on_the_picture(tmp_path: Path) -> None:
+    assert count(picture_of(filled(untrained=True), tmp_path / "a.png"), ALARM) > 5_000
+    timeline = filled()
+    timeline.write(snapshot(21.0, status=Status(untrained=True)))
+    assert count(picture_of(timeline, tmp_path / "b.png"), ALARM) > 5_000
+
+
+def test_events_are_outlined_where_they_happened(tmp_path: Path) -> None:
+    timeline = filled()
+    assert count(picture_of(timeline, tmp_path / "before.png"), OUTLINE, 20) < 10
+    timeline.write(snapshot(20.1, new_events=(replace(event(10.0, "Folding arms"), end=12.0),)))
+    picture = picture_of(timeline, tmp_path / "after.png")
+    outlined = np.argwhere(np.abs(picture.astype(int) - OUTLINE).max(axis=-1) <= 20)
+    assert len(outlined) > 200
+    # The axis reaches from 2.0 s at x = 376 to 20.1 s at x = 1488.
+    left, right = outlined[:, 1].min(), outlined[:, 1].max()
+    assert left == pytest.approx(376 + 1112 * 8 / 18.1, abs=6)
+    assert right == pytest.approx(376 + 1112 * 10 / 18.1, abs=6)
+
+
+def test_a_pause_of_the_stream_stays_blank(tmp_path: Path) -> None:
+    timeline = Timeline(OUTPUTS)
+    for t in (*np.arange(2, 8, 0.25), *np.arange(14, 20, 0.25)):
+        timeline.write(snapshot(float(t), predictions=predictions_at(float(t))))
+    picture = picture_of(timeline, tmp_path / "timeline.png")
+    dark = np.argwhere(np.abs(picture.astype(int) - DARK).max(axis=-1) <= 8)
+    columns = np.unique(dark[:, 1])
+    assert np.diff(columns).max() > 250
+
+
+def test_a_short_gesture_survives_hours_of_predictions_in_bounded_memory(tmp_path: Path) -> None:
+    timeline = Timeline(OUTPUTS)
+    quiet = np.array([0.01, 0.01, 0.01, 0.97], np.float32)
+    burst = np.array([0.01, 0.01, 0.97, 0.01], np.float32)
+    shot = snapshot(0.0)
+    for i in range(40_000):  # 2 h 47 min at a hop of 0.25 s
+        t = i / 4
+        probs = burst if 20_000 <= i < 20_004 else quiet
+        prediction = Prediction("s", "micro-gesture", t - 2, t, t, probs, 1.0, 0.1, "demo 1.0")
+        frame = replace(shot.frame, t=t)
+        timeline.write(replace(shot, frame=frame, predictions=(prediction,)))
+    record = timeline._records["micro-gesture"]
+    assert record._rows.nbytes < 1_000_000
+    track = record.track()
+    assert track is not None
+    assert len(track.t) <= 4096
+    assert track.probs[:, 2].max() == pytest.approx(0.97)
+    assert track.t[track.probs[:, 2].argmax()] == pytest.approx(5000, abs=8)
+    assert (np.diff(track.t) > 0).all()
+    timeline.save(tmp_path / "timeline.png")
+
+
+@pytest.mark.parametrize("hops", [0, 1, 2])
+def test_a_run_that_ended_at_once_still_gives_a_picture(tmp_path: Path, hops: int) -> None:
+    timeline = Timeline(OUTPUTS)
+    for i in range(hops):
+        timeline.write(snapshot(2.0 + i / 4, predictions=predictions_at(2.0 + i / 4)))
+    assert picture_of(timeline, tmp_path / "timeline.png").shape == (900, 1600, 3)
+
+
+def test_a_source_that_begins_anew_does_not_fold_the_time_axis(tmp_path: Path) -> None:
+    timeline = filled(10.0)
+    for t in (1.0, 1.25):
+        timeline.write(snapshot(t, predictions=predictions_at(t)))
+    track = timeline._records["emotion"].track()
+    assert track is not None
+    assert (np.diff(track.t) > 0).all()
+
+
+def test_saving_is_quick_and_needs_no_main_thread(tmp_path: Path) -> None:
+    timeline = filled(600.0)
+    start = time.perf_counter()
+    thread = threading.Thread(target=timeline.save, args=(tmp_path / "timeline.png",))
+    thread.start()
+    thread.join(timeout=30)
+    assert (tmp_path / "timeline.png").stat().st_size > 10_000
+    assert time.perf_counter() - start < 10
+
+
+def test_a_folder_that_is_gone_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"Cannot write .*timeline\.png: No such file"):
+        filled().save(tmp_path / "gone" / "timeline.png")
