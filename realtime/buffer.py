@@ -23,7 +23,7 @@ class ObservationBuffer:
 
     def __init__(self, spec: PerceptionSpec, *, span_s: float, max_gap_s: float) -> None:
         """Room for windows of up to `span_s` seconds in which no pause exceeds `max_gap_s`."""
-        places = int(np.ceil(span_s * MAX_HZ)) + 2
+        places = int(np.ceil(1.02 * span_s * MAX_HZ)) + 4
         (h, w), v, s = spec.storage, LAYOUTS[spec.layout].num_joints, spec.face_size
         self._spec, self._span_s, self._max_gap_s = spec, span_s, max_gap_s
         self._lock = threading.Lock()
@@ -76,15 +76,14 @@ class ObservationBuffer:
         with self._lock:
             order = (self._next - self._count + np.arange(self._count)) % len(self._t)
             t = self._t[order]
-            # The oldest instant that a model samples lies one sampling step after the start; an
-            # observation half a gap away still serves it.
             lo = int(np.searchsorted(t, end - span_s - 1e-6))
             hi = int(np.searchsorted(t, end + 1e-6))
             picked = order[lo:hi]
-            if not len(picked) or t[lo] > end - span_s + self._max_gap_s:
+            # Filled if the stretch reaches back beyond the start, or begins there but for a sample.
+            if not len(picked) or (lo == 0 and t[0] > end - span_s + 0.05 * span_s):
                 seen = end - float(t[lo]) if len(picked) else 0.0
                 raise WindowError(f"{seen:.1f} s of {span_s:.1f} s seen so far")
-            pauses = np.diff(t[lo:hi])
+            pauses = np.diff(t[max(lo - 1, 0) : hi])
             if len(pauses) and pauses.max() > self._max_gap_s:
                 raise WindowError(
                     f"a pause of {pauses.max():.1f} s lies in the last {span_s:.1f} s"

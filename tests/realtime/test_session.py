@@ -1,5 +1,6 @@
 """The live session against the offline loop, and under faults."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ TIMES = [i / 30 for i in range(150)]
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tasks; thresholds so low that its random logits make events come and go."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    gestures = {"thresholds": {"on": 0.35, "off": 0.3}}
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", outputs=[gestures, {}])
 
 
 def absent(t: float) -> bool:
@@ -57,8 +59,7 @@ def offline(bundle: Path) -> list[Snapshot]:
     return snapshots
 
 
-def drain(session: LiveSession, camera: str) -> Iterator[Snapshot]:
-    reader = session.reader(camera)
+def drain(reader: SnapshotReader) -> Iterator[Snapshot]:
     while True:
         try:
             snapshot = reader.next(timeout_s=5)
@@ -75,27 +76,43 @@ def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+class InStep:
+    """Holds a frame back until the one before is perceived and all that was due is predicted."""
+
+    def __init__(self, session: LiveSession, offline: list[Snapshot]) -> None:
+        sizes = [len(s.predictions) + len(s.new_events) for s in offline]
+        self._log_sizes = np.cumsum([0, *sizes])
+        self._session = session
+        self._reader: SnapshotReader | None = None
+        self._num_read, self._seen = 0, -1
+
+    def __call__(self, index: int) -> None:
+        if self._reader is None:
+            self._reader = self._session.reader("scripted")
+        until(lambda: self._has_reached(index))
+
+    def _has_reached(self, index: int) -> bool:
+        assert self._reader is not None
+        snapshot = self._reader.next(timeout_s=0)
+        if snapshot is not None:
+            self._seen = snapshot.frame.index
+            self._num_read += len(snapshot.predictions) + len(snapshot.new_events)
+        num_logged = self._num_read + self._reader.num_waiting
+        return self._seen == index - 1 and num_logged >= self._log_sizes[index]
+
+
 def test_the_same_input_gives_the_same_events_offline_and_live(bundle: Path) -> None:
     snapshots = offline(bundle)
     expected = [p for s in snapshots for p in s.predictions]
     expected_events = [e for s in snapshots for e in s.new_events]
     assert len(expected) > 30
     assert len(expected_events) > 3, "the test needs events to compare"
-    log_sizes = np.cumsum([0] + [len(s.predictions) + len(s.new_events) for s in snapshots])
     predicted: list[Prediction] = []
     events: list[Event] = []
-    counter: list[SnapshotReader] = []
     session = LiveSession([bundle], CONFIG, "cpu", perceive=perceive)
-
-    def pace(index: int) -> None:
-        """In step: each frame waits until all that was due before it has been predicted."""
-        if not counter:
-            counter.append(session.reader("scripted"))
-        until(lambda: counter[0].num_waiting >= log_sizes[index])
-
     with session:
-        camera = session.add_camera(ScriptedSource(TIMES, pace=pace))
-        for snapshot in drain(session, camera):
+        camera = session.add_camera(ScriptedSource(TIMES, pace=InStep(session, snapshots)))
+        for snapshot in drain(session.reader(camera)):
             predicted += snapshot.predictions
             events += snapshot.new_events
     assert [(p.task, p.at) for p in predicted] == [(p.task, p.at) for p in expected]
@@ -154,7 +171,8 @@ def test_removing_a_camera_ends_its_threads_and_closes_its_source(bundle: Path) 
         assert time.monotonic() - started < 2
         assert source.is_closed
         assert session.cameras == ()
-        reader.next(timeout_s=1)
+        with contextlib.suppress(EndOfStream):
+            reader.next(timeout_s=1)
         with pytest.raises(EndOfStream):
             reader.next(timeout_s=1)
     names = [t.name for t in threading.enumerate()]
@@ -168,8 +186,9 @@ def test_two_cameras_share_one_session_and_keep_their_own_names(bundle: Path) ->
     with LiveSession([bundle], CONFIG, "cpu", perceive=perceive) as session:
         cameras = [session.add_camera(ScriptedSource(TIMES, pace=slow)) for _ in range(2)]
         assert cameras == ["scripted", "scripted (2)"]
-        for camera in cameras:
-            predictions = [p for s in drain(session, camera) for p in s.predictions]
+        readers = [session.reader(camera) for camera in cameras]
+        for camera, reader in zip(cameras, readers, strict=True):
+            predictions = [p for s in drain(reader) for p in s.predictions]
             assert predictions
             assert {p.source for p in predictions} == {camera}
 
@@ -182,7 +201,7 @@ def test_slow_perception_drops_frames_and_counts_them(bundle: Path) -> None:
 
     with LiveSession([bundle], CONFIG, "cpu", perceive=Slow) as session:
         source = ScriptedSource(TIMES[:100], pace=lambda _: time.sleep(0.005))
-        snapshots = list(drain(session, session.add_camera(source)))
+        snapshots = list(drain(session.reader(session.add_camera(source))))
     assert snapshots[-1].status.frames_dropped > 50
     assert snapshots[-1].frame.index == 99
 
@@ -190,7 +209,7 @@ def test_slow_perception_drops_frames_and_counts_them(bundle: Path) -> None:
 def test_emotion_switched_off_is_neither_estimated_nor_logged(bundle: Path) -> None:
     quiet = replace(CONFIG, emotion=False)
     with LiveSession([bundle], quiet, "cpu", perceive=perceive) as session:
-        snapshots = list(drain(session, session.add_camera(ScriptedSource(TIMES))))
+        snapshots = list(drain(session.reader(session.add_camera(ScriptedSource(TIMES)))))
     tasks = {e.task for s in snapshots for e in s.estimates}
     assert tasks == {"micro_gesture"}
     assert {p.task for s in snapshots for p in s.predictions} <= {"micro_gesture"}
