@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from realtime.errors import SourceError, SourceLost
 from realtime.records import Image
 from realtime.sources.picture import fit, upright
-from realtime.sources.reasons import check_file, why, why_not_video
+from realtime.sources.reasons import check_file, no_answer, why, why_not_video
 from realtime.sources.stream_time import StreamTime
 from realtime.sources.uri import for_ffmpeg, without_credentials
 
@@ -27,6 +27,8 @@ av.logging.set_level(None)  # FFmpeg's own lines hold URLs with their passwords
 
 MAX_BAD_READS: Final = 100
 """Unreadable packets in a row after which a damaged file counts as ended."""
+FILE_TIMEOUT_S: Final = 20.0
+"""No file takes longer to open or to read from, even from a slow share."""
 PROBE_S: Final = 1.0
 """How long FFmpeg may look at a live stream before it is shown."""
 DEFAULT_FPS: Final = 25.0
@@ -75,10 +77,11 @@ class Video:
         height, width = upright(self._first).shape[:2]
         self.size = (width, height)
         """Width and height of every frame: pictures of another size are fitted into it."""
-        self.fps = _plausible(self._stream.average_rate or self._stream.guessed_rate)
+        self.has_stamps = not is_live or container.format.name not in NO_STAMPS
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = _plausible(rate) if self.has_stamps else None
         self.duration_s = None if is_live else _duration(container, self._stream)
         self.num_frames = None if is_live else self._stream.frames or self._estimate()
-        self.has_stamps = container.format.name not in NO_STAMPS
 
     def __enter__(self) -> Self:
         return self
@@ -114,9 +117,7 @@ class Video:
 
     def stamp(self, picture: av.VideoFrame) -> float | None:
         """The picture's presentation stamp in seconds, None if it has none that can be used."""
-        if picture.pts is None or (self.is_live and not self.has_stamps):
-            return None
-        return picture.time
+        return picture.time if self.has_stamps and picture.pts is not None else None
 
     def image(self, picture: av.VideoFrame) -> Image:
         """uint8 [H, W, 3] RGB, upright, of `size`."""
@@ -170,7 +171,8 @@ def open_file(path: Path) -> Video:
     check_file(path)
     try:
         # `file:` keeps `a:b.mp4` from being a protocol, the whitelist a playlist off the net.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file"}
+        container = av.open(f"file:{path}", options=options, timeout=FILE_TIMEOUT_S)
     except FFmpegError as error:
         raise SourceError(f"{path} cannot be read: {why_not_video(path, error)}") from None
     return _video(container, str(path), is_live=False)
@@ -190,10 +192,13 @@ def open_url(url: str, timeout_s: float) -> Video:
         options |= {"fflags": "nobuffer", "analyzeduration": str(int(PROBE_S * 1e6))}
     else:
         options |= {"rw_timeout": micros}
+    begin = time.monotonic()
     try:
         container = av.open(address, options=options, timeout=(timeout_s, timeout_s))
     except FFmpegError as error:
-        reason = why(error, address, timeout_s)
+        # Of a server that says nothing FFmpeg reports many things, but always this late.
+        is_late = time.monotonic() - begin > 0.95 * timeout_s
+        reason = no_answer(timeout_s) if is_late else why(error, address)
     except ValueError:  # PyAV's for what it cannot even parse
         reason = "this is no valid address"
     else:

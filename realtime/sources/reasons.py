@@ -3,6 +3,7 @@
 Never `str(error)`: PyAV puts the URL with its password there.
 """
 
+import errno
 import socket
 import stat
 from pathlib import Path
@@ -13,6 +14,9 @@ from av.error import FFmpegError
 
 from realtime.errors import SourceError
 from realtime.sources.uri import host_of
+
+PLAYLISTS: Final = (b"#EXTM3U", b"ffconcat", b"v=0", b"<MPD", b"<?xml")
+"""How lists begin that would lead FFmpeg elsewhere, also into the network."""
 
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (av.error.HTTPUnauthorizedError, "access refused (401): check user and password in the URL"),
@@ -41,13 +45,16 @@ def check_file(path: Path) -> None:
             raise SourceError(f"{path} is not a file: name a video file")
         if status.st_size == 0:
             raise SourceError(f"{path} is empty (0 bytes): record or copy it again")
-        path.open("rb").close()
+        with path.open("rb") as file:
+            is_playlist = file.read(64).lstrip().startswith(PLAYLISTS)
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(f"There is no file {path}: check the name") from None
     except PermissionError:
         raise SourceError(f"{path} may not be read: check its permissions") from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
+    if is_playlist:
+        raise SourceError(f"{path} is not a video but a list of others: name one of them")
 
 
 def why_not_video(path: Path, error: FFmpegError) -> str:
@@ -61,17 +68,24 @@ def why_not_video(path: Path, error: FFmpegError) -> str:
     return "it is not a video, or damaged from the start"
 
 
-def why(error: FFmpegError, address: str = "", timeout_s: float | None = None) -> str:
+def why(error: FFmpegError, address: str = "") -> str:
     """FFmpeg's reason in words; `address` is the URL that was tried, for its host."""
     if isinstance(error, TimeoutError | av.error.ExitError):
-        limit = "in time" if timeout_s is None else f"within {timeout_s:g} s"
-        return f"no answer {limit}: check that it is switched on and can be reached"
+        return no_answer(None)
     for kind, text in _REASONS:
         if isinstance(error, kind):
             return text
     if address and not _is_known(host_of(address)):
         return "its host is unknown: check the address"  # unnamed: it may be half a password
+    if error.errno == errno.EIO:
+        return "the connection was cut" if address else "it cannot be read any further"
     return (error.strerror or type(error).__name__).lower()
+
+
+def no_answer(timeout_s: float | None) -> str:
+    """The reason for silence."""
+    limit = "in time" if timeout_s is None else f"within {timeout_s:g} s"
+    return f"no answer {limit}: check that it is switched on and can be reached"
 
 
 def _is_known(host: str) -> bool:

@@ -1,0 +1,84 @@
+"""Small servers of this machine for the tests: HTTP with clips and faults, and one that is mute."""
+
+import base64
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+BOUNDARY = b"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """`/clip` whole, `/cut` with half of it missing, `/locked` with a password, `/mjpeg` live."""
+
+    clip: Path
+    jpeg: bytes
+    login = "ann:p@ss/word"
+    mjpeg_hz, mjpeg_frames = 10, 12
+
+    def do_GET(self) -> None:
+        data = self.clip.read_bytes() if self.path != "/mjpeg" else b""
+        expected = "Basic " + base64.b64encode(self.login.encode()).decode()
+        if self.path == "/mjpeg":
+            self._send_mjpeg()
+        elif self.path == "/locked" and self.headers.get("Authorization") != expected:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="clips"')
+            self.end_headers()
+        elif self.path in ("/clip", "/locked", "/cut"):
+            self._send(data, len(data) // 2 if self.path == "/cut" else len(data))
+        elif self.path == "/page":
+            self._send(b"<html>no video</html>", 21)
+        else:
+            self.send_error(503 if self.path == "/busy" else 404)
+
+    def _send(self, data: bytes, num_sent: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        with suppress(ConnectionError):  # the reader has gone
+            self.wfile.write(data[:num_sent])
+
+    def _send_mjpeg(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+        self.end_headers()
+        with suppress(ConnectionError):  # the reader has gone
+            for _ in range(self.mjpeg_frames):
+                self.wfile.write(BOUNDARY % (len(self.jpeg), self.jpeg))
+                self.wfile.flush()
+                time.sleep(1 / self.mjpeg_hz)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is http.server's
+        pass
+
+
+@contextmanager
+def http_server(clip: Path, jpeg: bytes = b"") -> Iterator[str]:
+    """Serve; yields `127.0.0.1:PORT`."""
+    handler = type("Handler", (_Handler,), {"clip": clip, "jpeg": jpeg})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def mute_server() -> Iterator[str]:
+    """Accepts connections and says nothing; yields `127.0.0.1:PORT`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def closed_port() -> str:
+    """`127.0.0.1:PORT` where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"

@@ -1,0 +1,290 @@
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from realtime.errors import SourceError
+from realtime.records import Frame
+from realtime.sources import FileSource, open_source
+from realtime.sources.picture import fit
+from tests.clips import make_clip, make_sound, picture
+
+STAMPS = [i / 30 for i in range(30)]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "clip.mp4", STAMPS)
+
+
+def frames_of(path: Path) -> list[Frame]:
+    with open_source(str(path)) as source:
+        frames = list(source)
+    assert all(b.t > a.t for a, b in pairwise(frames))
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    return frames
+
+
+def difference(image: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(image.astype(int) - expected).mean())
+
+
+def test_every_frame_of_a_file_comes_with_its_time_and_its_colours(clip: Path) -> None:
+    with open_source(str(clip)) as source:
+        assert (source.id, source.is_live, source.size) == (str(clip), False, (160, 120))
+        assert source.num_frames == 30
+        assert source.duration_s == pytest.approx(1.0, abs=0.05)
+        assert source.fps == pytest.approx(30, rel=0.05)
+        begin = time.monotonic()
+        frames = list(source)
+    assert [frame.t for frame in frames] == pytest.approx(STAMPS, abs=2e-3)
+    for frame in frames:
+        assert difference(frame.image, picture(frame.index)) < 4
+        assert begin <= frame.arrived <= time.monotonic()
+        assert frame.source == str(clip)
+        assert frame.image.flags.c_contiguous
+        assert not frame.image.flags.writeable
+
+
+def test_a_file_url_with_escapes_is_a_file(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a clip: 1.mp4", STAMPS[:3])
+    with open_source(path.as_uri()) as source:
+        assert len(list(source)) == 3
+
+
+def test_a_variable_frame_rate_keeps_its_time_stamps(tmp_path: Path) -> None:
+    stamps = [0.0, 0.033, 0.1, 0.11, 0.5, 2.0, 2.04]
+    frames = frames_of(make_clip(tmp_path / "vfr.mkv", stamps))
+    assert [frame.t for frame in frames] == pytest.approx(stamps, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "mirrored", "red"),
+    [
+        (90, False, "bottom left"),
+        (-90, False, "top right"),
+        (180, False, "bottom right"),
+        (0, True, "top right"),
+        (90, True, "bottom right"),
+    ],
+)
+def test_pictures_of_a_turned_phone_stand_upright(
+    tmp_path: Path, rotation: int, mirrored: bool, red: str
+) -> None:
+    path = make_clip(tmp_path / "p.mp4", STAMPS[:3], rotation=rotation, mirrored=mirrored)
+    with open_source(str(path)) as source:
+        assert source.size == ((120, 160) if abs(rotation) == 90 else (160, 120))
+        image = next(source).image
+    corners = {
+        "top left": image[8, 8],
+        "top right": image[8, -8],
+        "bottom left": image[-4, 8],
+        "bottom right": image[-4, -8],
+    }
+    assert max(corners, key=lambda name: int(corners[name][0]) - int(corners[name][1])) == red
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt"),
+    [
+        ("mkv", "ffv1", "gray"),
+        ("mkv", "ffv1", "yuv444p"),
+        ("avi", "mjpeg", "yuvj422p"),
+        ("mov", "png", "rgba"),
+    ],
+)
+def test_odd_pixel_formats_become_rgb(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str
+) -> None:
+    frames = frames_of(
+        make_clip(tmp_path / f"a.{suffix}", STAMPS[:4], codec=codec, pix_fmt=pix_fmt)
+    )
+    assert len(frames) == 4
+    expected = picture(1)
+    if pix_fmt == "gray":
+        expected = cv2.cvtColor(cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    assert difference(frames[1].image, expected) < 8
+
+
+def test_frames_that_change_size_are_fitted_into_the_first_size(tmp_path: Path) -> None:
+    small = make_clip(tmp_path / "small.ts", STAMPS[:10])
+    big = make_clip(tmp_path / "big.ts", STAMPS[:10], size=(320, 400))
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + big.read_bytes())
+    frames = frames_of(both)
+    assert {frame.image.shape for frame in frames} == {(120, 160, 3)}
+    assert len(frames) > 15
+    assert (frames[-1].image[:, :30] == 0).all()  # bars: nothing is stretched
+
+
+def test_a_fitted_picture_keeps_its_proportions() -> None:
+    fitted = fit(np.full((100, 100, 3), 200, np.uint8), (320, 160))
+    assert (fitted[:, 80:240] == 200).all()
+    assert not fitted[:, :80].any()
+    assert not fitted[:, 240:].any()
+
+
+def test_corrupt_bytes_in_the_middle_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "noise.ts", [i / 30 for i in range(90)])
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(1).bytes(3000)
+    path.write_bytes(data)
+    with open_source(str(path)) as source:
+        assert isinstance(source, FileSource)
+        frames = list(source)
+        assert source.corrupt_frames > 0
+    assert all(b.t > a.t for a, b in pairwise(frames))
+    assert 45 < len(frames) < 90
+    assert frames[-1].t == pytest.approx(89 / 30, abs=0.01)
+    assert difference(frames[-1].image, picture(89)) < 4
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "mp4"])
+def test_a_file_that_is_cut_off_gives_what_it_has_and_says_so(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"movflags": "faststart"} if suffix == "mp4" else {}
+    path = make_clip(tmp_path / f"cut.{suffix}", [i / 30 for i in range(90)], options=options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    assert 20 < len(frames_of(path)) < 80
+    if suffix != "ts":  # a transport stream does not say how long it should be
+        assert "cut off?" in caplog.text
+
+
+def test_a_real_clip_decodes_as_opencv_decodes_it(shared: Path) -> None:
+    path = shared / "media" / "pyfeat_single_face_neutral_smile.mp4"
+    frames = frames_of(path)
+    assert len(frames) == 72
+    capture = cv2.VideoCapture(str(path))
+    for frame in frames[:10]:
+        assert difference(frame.image[..., ::-1], np.asarray(capture.read()[1])) < 1.5
+    capture.release()
+
+
+def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    whole = make_clip(folder / "whole.mp4", STAMPS).read_bytes()
+    contents = {
+        "empty.mp4": (b"", "is empty"),
+        "text.mp4": (b"hello, this is no video\n" * 50, "not a video"),
+        "text.txt": (b"hello, this is no video\n" * 50, "not a video"),
+        "noise.mp4": (np.random.default_rng(0).bytes(20000), "not a video"),
+        "no_index.mp4": (whole[: len(whole) // 2], "its index (moov) is missing"),
+    }
+    for name, (content, reason) in contents.items():
+        (folder / name).write_bytes(content)
+        yield folder / name, reason
+    for suffix in ("png", "jpg", "bmp", "webp"):
+        cv2.imwrite(str(folder / f"picture.{suffix}"), picture(0))
+        yield folder / f"picture.{suffix}", "not a video but a picture"
+    yield make_sound(folder / "sound.m4a"), "only sound"
+    yield folder, "is a folder"
+    yield folder / "absent.mp4", "There is no file"
+    yield folder / "whole.mp4" / "inside.mp4", "There is no file"
+    yield Path(os.devnull), "is not a file"
+
+
+def test_a_file_that_is_no_video_is_refused_in_one_line_that_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path, reason in bad_files(tmp_path):
+        with pytest.raises(SourceError) as caught:
+            open_source(str(path))
+        message = str(caught.value)
+        assert reason in message, path
+        assert str(path) in message
+        assert "\n" not in message
+    assert capfd.readouterr().err == ""
+
+
+def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "zeros.mp4", STAMPS, options={"movflags": "faststart"})
+    data = path.read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + bytes(len(data) - start))
+    with pytest.raises(SourceError, match="none of its pictures decodes"):
+        open_source(str(path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX's")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, clip: Path) -> None:
+    clip.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:  # who may read anything: be nobody for a moment
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SourceError, match="may not be read: check its permissions"):
+            open_source(str(clip))
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_realtime_lets_frames_out_when_they_are_due(clip: Path) -> None:
+    with open_source(str(clip), realtime=True) as source:
+        frames = list(source)
+    delays = [frame.arrived - frames[0].arrived - frame.t for frame in frames]
+    assert len(frames) == 30
+    assert min(delays) > -0.005
+    assert np.median(delays) < 0.03
+
+
+def test_a_loop_goes_on_over_the_seam_by_one_interval(clip: Path) -> None:
+    with open_source(str(clip), loop=True) as source:
+        assert source.num_frames is None
+        assert source.duration_s is None
+        frames = [next(source) for _ in range(75)]
+    steps = [b.t - a.t for a, b in pairwise(frames)]
+    assert steps == pytest.approx([1 / 30] * 74, abs=3e-3)
+    assert [frame.index for frame in frames] == list(range(75))
+    assert (frames[30].image == frames[0].image).all()
+
+
+def test_close_from_another_thread_ends_a_paced_iteration(tmp_path: Path) -> None:
+    source = open_source(str(make_clip(tmp_path / "slow.mp4", [0, 30, 60])), realtime=True)
+    next(source)
+    threading.Timer(0.2, source.close).start()
+    begin = time.monotonic()
+    assert list(source) == []
+    assert time.monotonic() - begin < 1
+    source.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://{}/a.ts\n",
+        "ffconcat version 1.0\nfile http://{}/a.mp4\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+    ],
+    ids=["hls", "concat", "sdp"],
+)
+def test_no_file_leads_ffmpeg_into_the_network(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "list.m3u8"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        path.write_text(content.format(f"127.0.0.1:{server.getsockname()[1]}"))
+        begin = time.monotonic()
+        with pytest.raises(SourceError):
+            open_source(str(path))
+        assert time.monotonic() - begin < 3
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nobody has called
+            server.accept()
+
+
+def test_the_end_of_a_whole_file_is_silent(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        frames_of(clip)
+    assert [r for r in caplog.records if r.name.startswith("realtime")] == []
+    assert av.logging.get_level() is None
