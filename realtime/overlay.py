@@ -13,13 +13,20 @@ import numpy as np
 
 from engines.manifest import OutputSpec
 from realtime.lettering import Color, Style, put_text, text_width
-from realtime.panel import GROUND, MUTED, TEXT, PanelContent, clock, draw_panel
+from realtime.panel import (
+    GROUND,
+    MUTED,
+    TEXT,
+    UNTRAINED_NOTICE,
+    PanelContent,
+    clock,
+    draw_panel,
+)
 from realtime.records import Event, Image, Snapshot
 from realtime.subject import draw_subject, paint_subject
 
 __all__ = ["EMOTION_NOTICE", "UNTRAINED_NOTICE", "Overlay", "draw_subject"]
 
-UNTRAINED_NOTICE = "UNTRAINED WEIGHTS - predictions are random"
 EMOTION_NOTICE = "emotion inference on"
 _SMALLEST, _LARGEST = 240, 720
 _BASE = 360

@@ -10,6 +10,7 @@ from engines.manifest import OutputSpec
 from realtime.lettering import Color, Style, put_text, text_width
 from realtime.records import Estimate, Event, Image
 
+UNTRAINED_NOTICE = "UNTRAINED WEIGHTS - predictions are random"
 GROUND: Color = (19, 22, 27)
 TEXT: Color = (233, 236, 240)
 MUTED: Color = (147, 156, 168)

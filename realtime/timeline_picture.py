@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from engines.manifest import OutputSpec
-from realtime.panel import clock
+from realtime.panel import UNTRAINED_NOTICE, clock
 from realtime.records import Event
 
 _MAX_ROWS = 12
@@ -101,7 +101,7 @@ def _head(figure: Figure, content: TimelineContent) -> None:
     figure.text(0.02, 0.902, facts, size=11, color=_MUTED, va="center")
     if content.is_untrained:
         figure.text(
-            0.98, 0.945, "UNTRAINED WEIGHTS - predictions are random", size=13, weight="bold",
+            0.98, 0.945, UNTRAINED_NOTICE, size=13, weight="bold",
             color="white", ha="right", va="center",
             bbox={"facecolor": _ALARM, "edgecolor": "none", "boxstyle": "round,pad=0.5"},
         )  # fmt: skip
