@@ -31,6 +31,8 @@ FILE_TIMEOUT_S: Final = 20.0
 """No file takes longer to open or to read from, even from a slow share."""
 PROBE_S: Final = 1.0
 """How long FFmpeg may look at a live stream before it is shown."""
+GRACE_S: Final = 1.0
+"""FFmpeg gives up this much later than the reader: giving up, it first hands out a stale frame."""
 DEFAULT_FPS: Final = 25.0
 """Assumed where a file has neither stamps nor a rate."""
 NO_STAMPS: Final = ("mpjpeg", "mjpeg", "h264", "hevc", "jpeg_pipe")
@@ -139,8 +141,7 @@ class Video:
                 bad_reads += 1
                 self.corrupt_frames += 1
             except FFmpegError as error:
-                lost = SourceLost if self.is_live else SourceError
-                raise lost(f"{self.source} broke off: {why(error)}") from None
+                raise self._broken(error) from None
         logger.warning("%s: nothing readable follows, it ends here", self.source)
 
     def _decode_packet(self, packet: "av.Packet[VideoStream]") -> Iterator[av.VideoFrame]:
@@ -155,6 +156,10 @@ class Video:
                 self.corrupt_frames += 1
             else:
                 yield picture
+
+    def _broken(self, error: FFmpegError) -> SourceError | SourceLost:
+        kind = SourceLost if self.is_live else SourceError
+        return kind(f"{self.source} broke off: {why(error)}")
 
     def _estimate(self) -> int | None:
         if self.duration_s is None or self.fps is None:
@@ -185,7 +190,7 @@ def open_url(url: str, timeout_s: float) -> Video:
         SourceError: it cannot be reached, refuses, or sends no video within the time-out.
     """
     source, address = without_credentials(url), for_ffmpeg(url)
-    micros = str(int(timeout_s * 1e6))
+    micros = str(int((timeout_s + GRACE_S) * 1e6))
     options = {"timeout": micros}
     if address.lower().startswith("rtsp"):
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
@@ -194,7 +199,7 @@ def open_url(url: str, timeout_s: float) -> Video:
         options |= {"rw_timeout": micros}
     begin = time.monotonic()
     try:
-        container = av.open(address, options=options, timeout=(timeout_s, timeout_s))
+        container = av.open(address, options=options, timeout=(timeout_s, timeout_s + GRACE_S))
     except FFmpegError as error:
         # Of a server that says nothing FFmpeg reports many things, but always this late.
         is_late = time.monotonic() - begin > 0.95 * timeout_s

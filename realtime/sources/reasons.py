@@ -84,8 +84,8 @@ def why(error: FFmpegError, address: str = "") -> str:
 
 def no_answer(timeout_s: float | None) -> str:
     """The reason for silence."""
-    limit = "in time" if timeout_s is None else f"within {timeout_s:g} s"
-    return f"no answer {limit}: check that it is switched on and can be reached"
+    limit = "" if timeout_s is None else f" within {timeout_s:g} s"
+    return f"no answer{limit}: check that it is switched on and can be reached"
 
 
 def _is_known(host: str) -> bool:

@@ -138,7 +138,7 @@ class NetworkSource:
     A camera (`is_live`) keeps only its newest picture; those that nobody took are counted.
     A clip of known length (`is_live` False) waits for its reader, and loses none. `close` ends an
     iteration that waits at once, from any thread; the connection is released by its own thread as
-    soon as FFmpeg returns, within `timeout_s`.
+    soon as FFmpeg returns, at the latest a second after `timeout_s`.
     """
 
     def __init__(self, url: str, *, realtime: bool = False, timeout_s: float = 10.0) -> None:
