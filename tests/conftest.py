@@ -5,13 +5,24 @@ where there is none, and fails where `TELLS_REQUIRE_<WHAT>=1` is set, which `.ci
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from realtime.errors import PerceptionError
+from realtime.perception.models import PerceptionModels, load_models
 from tests.rtsp import RtspServers, why_not
+
+_CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync "
+    # A camera with a clock on a green ground, and nobody asks whether the page may use it.
+    "--use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
+)
 
 PROJECT = Path(__file__).parents[1]
 
@@ -32,6 +43,15 @@ def shared() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def perception_models() -> PerceptionModels:
+    """The pose and face model, from the user's cache, which the first use fills."""
+    try:
+        return load_models()
+    except PerceptionError as error:
+        missing("MODELS", str(error))
+
+
 @pytest.fixture
 def rtsp_server(tmp_path: Path) -> Iterator[RtspServers]:
     """Starts RTSP servers, `url = rtsp_server(file, user_pass=None)`, and ends them."""
@@ -42,3 +62,19 @@ def rtsp_server(tmp_path: Path) -> Iterator[RtspServers]:
     servers = RtspServers(folder)
     yield servers
     servers.stop_all()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, with a fake camera."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        missing("BROWSER", f"there is none of {', '.join(names)}")
+    # Not for the whole session: while it runs, this thread has an event loop.
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=_CHROMIUM_FLAGS.split(), timeout=60_000
+        )
+        yield chromium
+        chromium.close()

@@ -2,6 +2,8 @@
 
 - MediaPipe's short-range detector misses faces that are small in the picture, so it searches the
   enlarged head region that the pose gives.
+- Where the pose has eyes or nose beyond the picture's edge, no face is searched: the detector would
+  make one up from chin and hands.
 - Where a hand in the face blinds it, the pose's own eyes, nose and mouth take over, unless the head
   is turned away or out of the picture.
 - Both give four points: eyes, nose tip, mouth centre. The template's mouth centre is the mean of
@@ -136,8 +138,10 @@ class FaceFinder:
         """
         if pose is None:
             found = max(self._detect(image), key=_side, default=None)
+        elif _is_inside(pose.xy[list(_POINTS[:3])], image):
+            found = self._in_head(image, pose) or _from_pose(pose)
         else:
-            found = self._in_head(image, pose) or _from_pose(image, pose)
+            found = None
         if found is None:
             return None
         crop = cv2.warpAffine(
@@ -177,14 +181,12 @@ class FaceFinder:
         return best
 
 
-def _from_pose(image: Image, pose: Pose) -> _Found | None:
+def _from_pose(pose: Pose) -> _Found | None:
     """The face by the pose's own points, where they can be trusted."""
-    height, width = image.shape[:2]
     five = pose.xy[list(_POINTS)].astype(np.float64)
     conf = float(pose.conf[list(_POINTS)].min())
-    inside = ((five[:3] >= 0) & (five[:3] < (width, height))).all()
     points = np.vstack((five[:3], five[3:].mean(0)))
-    if conf < _MIN_CONF or not inside or not _faces_camera(points, pose):
+    if conf < _MIN_CONF or not _faces_camera(points, pose):
         return None
     to_crop = similarity(points, _TEMPLATE_4)
     scale = float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
@@ -192,6 +194,11 @@ def _from_pose(image: Image, pose: Pose) -> _Found | None:
     half = 0.35 * FACE_SIZE / scale  # as large as the detector's own boxes are
     box = np.concatenate((middle - half, middle + half)).astype(np.float32)
     return _Found(points, box, conf)
+
+
+def _is_inside(points: NDArray[Any], image: Image) -> bool:
+    height, width = image.shape[:2]
+    return bool(((points >= 0) & (points < (width, height))).all())
 
 
 def _faces_camera(points: NDArray[np.float64], pose: Pose) -> bool:
