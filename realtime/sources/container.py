@@ -137,6 +137,8 @@ class Video:
                     bad_reads = 0
                     yield from self._decode_packet(packet)
                 return
+            except IndexError:  # PyAV's for a packet of a stream that begins in mid-file
+                bad_reads += 1
             except av.error.InvalidDataError:
                 bad_reads += 1
                 self.corrupt_frames += 1
@@ -177,7 +179,7 @@ def open_file(path: Path) -> Video:
     try:
         # `file:` keeps `a:b.mp4` from being a protocol, the whitelist a playlist off the net.
         options = {"protocol_whitelist": "file"}
-        container = av.open(f"file:{path}", options=options, timeout=FILE_TIMEOUT_S)
+        container = _av_open(f"file:{path}", options, FILE_TIMEOUT_S)
     except FFmpegError as error:
         raise SourceError(f"{path} cannot be read: {why_not_video(path, error)}") from None
     return _video(container, str(path), is_live=False)
@@ -199,7 +201,7 @@ def open_url(url: str, timeout_s: float) -> Video:
         options |= {"rw_timeout": micros}
     begin = time.monotonic()
     try:
-        container = av.open(address, options=options, timeout=(timeout_s, timeout_s + GRACE_S))
+        container = _av_open(address, options, (timeout_s, timeout_s + GRACE_S))
     except FFmpegError as error:
         # Of a server that says nothing FFmpeg reports many things, but always this late.
         is_late = time.monotonic() - begin > 0.95 * timeout_s
@@ -209,6 +211,13 @@ def open_url(url: str, timeout_s: float) -> Video:
     else:
         return _video(container, source, is_live=container.duration is None)
     raise SourceError(f"{source} cannot be opened: {reason}")
+
+
+def _av_open(
+    address: str, options: dict[str, str], timeout: float | tuple[float, float]
+) -> InputContainer:
+    # Titles and handler names are not always UTF-8; PyAV would stop at them.
+    return av.open(address, options=options, timeout=timeout, metadata_errors="replace")
 
 
 def _video(container: InputContainer, source: str, *, is_live: bool) -> Video:

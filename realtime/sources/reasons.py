@@ -27,6 +27,8 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (ConnectionRefusedError, "connection refused: check that it is switched on, and the port"),
     (ConnectionError, "the connection was cut"),
     (av.error.InvalidDataError, "what comes from there is not a video"),
+    (av.error.DecoderNotFoundError, "its codec is unknown, or damage hides it"),
+    (EOFError, "it is cut off before its first picture"),
     (av.error.ProtocolNotFoundError, "FFmpeg as built into PyAV does not speak this protocol"),
 )
 

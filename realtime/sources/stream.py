@@ -21,8 +21,9 @@ from realtime.sources.uri import without_credentials
 
 logger = logging.getLogger(__name__)
 
+MISSING_S: Final = 0.5
 MISSING_SHARE: Final = 0.02
-"""A file that ends with more than this share of its frames missing was cut off."""
+"""A file of which more than half a second and 2 % are missing at its end was cut off."""
 
 
 class FileSource:
@@ -51,7 +52,8 @@ class FileSource:
         self._pace = Pace(self._stopping) if realtime else None
         self._clock = StreamTime(self._video.interval_s, is_live=False)
         self._pictures = self._video.pictures()
-        self._index = self._index_before = 0
+        self._index = 0
+        self._t = self._round_t = 0.0
 
     @property
     def corrupt_frames(self) -> int:
@@ -79,7 +81,7 @@ class FileSource:
         if self._stopping.is_set():
             raise StopIteration
         frame = Frame(self._video.image(picture), t, self._index, self.id, arrived)
-        self._index += 1
+        self._index, self._t = self._index + 1, t
         return frame
 
     def __enter__(self) -> Self:
@@ -116,7 +118,7 @@ class FileSource:
     def _begin_again(self) -> None:
         self._video.close()
         self._corrupt_before += self._video.corrupt_frames
-        self._index_before = self._index
+        self._round_t = self._t
         video = open_file(self._path)
         if video.size != self.size:
             video.close()
@@ -125,11 +127,11 @@ class FileSource:
         self._clock.restart()
 
     def _report_end(self) -> None:
-        expected, delivered = self._video.num_frames, self._index - self._index_before
         if self._video.corrupt_frames:
             logger.warning("%s: %d damaged frames left out", self.id, self._video.corrupt_frames)
-        if expected and delivered < expected * (1 - MISSING_SHARE):
-            logger.warning("%s ends after %d of %d frames: cut off?", self.id, delivered, expected)
+        length_s, played_s = self._video.duration_s, self._t - self._round_t
+        if length_s and length_s - played_s > MISSING_S + MISSING_SHARE * length_s:
+            logger.warning("%s ends at %.1f of %.1f s: cut off?", self.id, played_s, length_s)
 
 
 class NetworkSource:

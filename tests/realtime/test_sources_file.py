@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from realtime.sources import FileSource, open_source
 from realtime.sources.picture import fit
 from tests.clips import make_clip, make_sound, picture
 
+FASTSTART = {"movflags": "faststart"}
 STAMPS = [i / 30 for i in range(30)]
 
 
@@ -149,11 +151,25 @@ def test_corrupt_bytes_in_the_middle_are_left_out_and_counted(tmp_path: Path) ->
     assert difference(frames[-1].image, picture(89)) < 4
 
 
+@pytest.mark.parametrize("name", ["whole.ts", "whole.mkv", "whole.mp4"])
+def test_whatever_is_damaged_the_times_increase_or_one_line_says_why(
+    tmp_path: Path, name: str
+) -> None:
+    whole = make_clip(tmp_path / name, STAMPS, options={} if "mp4" not in name else FASTSTART)
+    data, rng = whole.read_bytes(), np.random.default_rng(11)
+    for _ in range(25):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        damaged[rng.integers(0, len(data), 30)] = rng.integers(0, 256, 30)
+        whole.write_bytes(damaged.tobytes())
+        with suppress(SourceError):  # and nothing else
+            frames_of(whole)
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "mp4"])
 def test_a_file_that_is_cut_off_gives_what_it_has_and_says_so(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = {"movflags": "faststart"} if suffix == "mp4" else {}
+    options = FASTSTART if suffix == "mp4" else {}
     path = make_clip(tmp_path / f"cut.{suffix}", [i / 30 for i in range(90)], options=options)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     assert 20 < len(frames_of(path)) < 80
@@ -207,7 +223,7 @@ def test_a_file_that_is_no_video_is_refused_in_one_line_that_says_why(
 
 
 def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "zeros.mp4", STAMPS, options={"movflags": "faststart"})
+    path = make_clip(tmp_path / "zeros.mp4", STAMPS, options=FASTSTART)
     data = path.read_bytes()
     start = data.index(b"mdat") + 4
     path.write_bytes(data[:start] + bytes(len(data) - start))
