@@ -157,6 +157,8 @@ def pip_download(wheel: Wheel, folder: Path) -> Path:
                 _wait(pip, 0.2)
         finally:
             pip.kill()
+        if pip.returncode == 0:
+            bar.update(wheel.size - bar.n)
         output.seek(0)
         text = output.read().decode(errors="replace")
     path = folder / wheel.file
