@@ -10,5 +10,9 @@ messages.py    records -> JSON
 access.py      who may connect, and who may choose a source
 live.html, live.js, style.css
 
-This package imports nothing by itself: Gradio takes seconds, and only `demo` and `live` want it.
+Importing it takes seconds, because Gradio does; only `demo` and `live` do so.
 """
+
+from realtime.ui.page import LivePage, SourceChoices, open_page, serve
+
+__all__ = ["LivePage", "SourceChoices", "open_page", "serve"]

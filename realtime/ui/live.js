@@ -3,6 +3,7 @@ window.Tells = (() => {
   "use strict";
   const RETRY_MS = [500, 1000, 2000, 5000];
   const MOST_EVENTS = 50;
+  const SILENT_MS = 3000;
   const SOURCES = [
     { kind: "demo", label: "Demo clip", hint: "A short clip that comes with Tells." },
     { kind: "camera", label: "Server camera", placeholder: "Camera number", value: "0" },
@@ -12,13 +13,16 @@ window.Tells = (() => {
     { kind: "guest", label: "My camera", hint: "Pictures go to the machine that runs Tells, and are not kept." },
   ];
   const PHASES = {
-    connecting: "Connecting", offline: "No connection", stopped: "Stopped", opening: "Opening",
+    connecting: "Connecting", offline: "No connection", stopped: "Stopped", opening: "Opening", waiting: "Waiting",
     running: "Live", ended: "Ended", failed: "Stopped", lost: "Camera lost",
+    silent: "No picture",
   };
   const REASONS = {
     waiting: "Collecting evidence", "too little seen": "Too little seen",
     "not sure": "Not sure", background: "No gesture",
   };
+  const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
+  const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const fixed = (x, digits, unit = "") => (x == null ? "–" : x.toFixed(digits) + unit);
   const percent = (x) => (x == null ? "–" : Math.round(100 * x) + "%");
   const clock = (s) =>
@@ -55,17 +59,18 @@ window.Tells = (() => {
         message.tasks.find((task) => task.kind === kind));
       this.gesture = gesture;
       this.emotion = emotion;
-      this.at("runtime").textContent = message.runtime;
       const untrained = message.bundles.some((bundle) => bundle.untrained);
-      this.at("bundle").textContent =
-        message.bundles.map((bundle) => bundle.id).join(" + ") + (untrained ? " · untrained" : " · trained");
-      this.at("bundle").classList.toggle("warn", untrained);
+      const names = message.bundles.map((bundle) => bundle.id).join(" + ");
+      this.fixedRows = [
+        ["Runtime", message.runtime],
+        ["Bundle", `${names}, ${untrained ? "untrained" : "trained"}`, untrained],
+      ];
       this.at("untrained").hidden = !untrained;
       this.at("gestures").hidden = !gesture;
       this.at("emotion").hidden = !emotion && !message.emotion_off;
       this.at("emotion-body").hidden = !emotion;
       this.root.querySelector(".switch").hidden = !emotion;
-      if (message.emotion_off) this.at("emotion-note").textContent = "The host has switched emotion inference off.";
+      this.at("emotion-note").textContent = emotion ? NOTICE : "The host has switched emotion inference off.";
       if (emotion) this.setGauge(emotion);
       this.drawState();
     }
@@ -84,15 +89,13 @@ window.Tells = (() => {
     showEmotion(on) {
       this.emotionOn = on;
       this.at("emotion-body").hidden = !on;
-      this.at("emotion-note").textContent = on
-        ? "Emotion is inferred from the face and posture of whoever is in the picture: let them know. It is an estimate, not a fact."
-        : "Hidden on this page only; it is still inferred. The host switches inference off with --no-emotion.";
+      this.at("emotion-note").textContent = on ? NOTICE : HIDDEN;
     }
 
     setState(state) {
       const isNew = state.source !== this.state.source || state.mode !== this.state.mode;
-      if (isNew || state.phase === "opening") this.clear();
-      if (state.phase === "stopped") this.head = null;
+      if (isNew || state.phase === "opening") this.clearEvents();
+      if (isNew || !["running", "ended", "offline"].includes(state.phase)) this.clear();
       this.state = state;
       this.at("source").textContent = state.source;
       this.drawState();
@@ -101,13 +104,24 @@ window.Tells = (() => {
     clear() {
       this.head = null;
       this.canvas.fillRect(0, 0, this.canvas.canvas.width, this.canvas.canvas.height);
-      this.at("events").replaceChildren(make("li", "empty", "Gestures appear here when they end."));
-      this.at("event-count").textContent = "";
+      this.bars = [];
+      this.at("bars").replaceChildren();
+      for (const name of ["gesture", "emotion"]) this.drawNow(name, {});
+      this.at("needle").style.transform = "";
+      this.at("needle").classList.add("unsure");
       this.drawNumbers();
     }
 
+    clearEvents() {
+      this.at("events").replaceChildren(make("li", "empty", "Gestures appear here when they end."));
+      this.at("event-count").textContent = "";
+    }
+
     async draw(head, jpeg) {
+      const { state } = this;
       const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+      const isShown = ["running", "ended"].includes(state.phase);
+      if (!isShown || this.state !== state) return;  // It was stopped or exchanged meanwhile.
       const canvas = this.canvas.canvas;
       if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
         canvas.width = bitmap.width;
@@ -122,8 +136,10 @@ window.Tells = (() => {
     }
 
     get phase() {
-      const isLost = this.state.phase === "running" && this.head && !this.head.status.connected;
-      return isLost ? "lost" : this.state.phase;
+      if (this.state.phase !== "running") return this.state.phase;
+      if (!this.head) return "waiting";
+      if (!this.head.status.connected) return "lost";
+      return performance.now() - this.received > SILENT_MS ? "silent" : "running";
     }
 
     // A few times a second, because a lost camera sends no pictures that would carry the time on.
@@ -136,13 +152,14 @@ window.Tells = (() => {
       if (phase === "lost") {
         const seconds = Math.round(this.head.status.lost_for_s + since);
         [title, text] = [`Lost for ${seconds} s, trying again`, this.head.status.message];
-      } else if (phase === "opening") [title, text] = ["Opening", state.source];
+      } else if (phase === "silent") title = `No picture for ${Math.round(since)} s`;
+      else if (phase === "opening") [title, text] = ["Opening", state.source];
       else if (phase === "stopped") [title, text] = ["Stopped", text || "Choose a source and press Start."];
       else if (phase === "failed") title = "This source does not work";
       else if (phase === "ended") title = "Ended";
       else if (phase === "offline") [title, text] = ["No connection to Tells", text || "Trying again."];
       else if (phase === "connecting") title = "Connecting";
-      else if (!this.head) title = "Waiting for the first picture";
+      else if (phase === "waiting") title = "Waiting for the first picture";
       this.at("veil").hidden = !title;
       this.at("veil-title").textContent = title;
       this.at("veil-text").textContent = text;
@@ -153,23 +170,23 @@ window.Tells = (() => {
       const find = (task) => task && estimates.find((estimate) => estimate.task === task.task);
       const gesture = find(this.gesture);
       if (gesture) {
-        this.drawNow("gesture-now", gesture);
+        this.drawNow("gesture", gesture);
         this.drawBars(gesture);
       }
       const emotion = find(this.emotion);
       if (emotion && this.emotionOn) {
-        this.drawNow("emotion-now", emotion);
+        this.drawNow("emotion", emotion);
         const high = emotion.top.find(([name]) => name === this.gaugeHigh);
         this.at("needle").style.transform = `rotate(${high ? 180 * high[1] - 90 : 0}deg)`;
         this.at("needle").classList.toggle("unsure", !emotion.label);
       }
     }
 
-    drawNow(id, { label, prob, reason, for_s }) {
-      const [big, small] = this.at(id).children;
-      this.at(id).classList.toggle("abstains", !label);
-      big.textContent = label ? sentence(label) : REASONS[reason] || sentence(reason || "–");
-      small.textContent = label ? `${percent(prob)} · for ${fixed(for_s, 1, " s")}` : "";
+    drawNow(name, { label, prob, reason, for_s }) {
+      const now = this.at(`${name}-now`);
+      now.classList.toggle("abstains", !label);
+      now.textContent = now.title = label ? sentence(label) : REASONS[reason] || sentence(reason || "–");
+      this.at(`${name}-for`).textContent = label ? `${percent(prob)} for ${fixed(for_s, 1, " s")}` : "";
     }
 
     drawBars({ top, label }) {
@@ -220,6 +237,7 @@ window.Tells = (() => {
         ["Age of prediction", fixed(age, 2, " s"), age > 1],
         ["Latency p50 / p95", `${fixed(s.latency_p50_s, 2)} / ${fixed(s.latency_p95_s, 2, " s")}`],
         ["Dropped", s.frames_dropped == null ? "–" : `${s.frames_dropped} frames, ${s.windows_dropped} windows`],
+        ...(this.fixedRows ?? []),
       ];
       for (const [name, text, isBad] of rows) {
         let value = this.status.get(name);
@@ -233,8 +251,9 @@ window.Tells = (() => {
         value.textContent = text;
         value.classList.toggle("bad", Boolean(isBad));
       }
-      const note = this.head && this.phase === "running" ? s.message : "";
-      this.at("status").title = note || "";
+      const note = this.phase === "running" && s.message;
+      this.at("note").hidden = !note;
+      this.at("note").textContent = note || "";
     }
   }
 

@@ -1,8 +1,8 @@
 """What the page is told: records as plain JSON values. NaN becomes null."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from engines.manifest import Manifest, OutputSpec
@@ -28,23 +28,25 @@ def describe_session(manifests: Sequence[Manifest], *, runtime: str, emotion: bo
     }
 
 
-def describe_snapshot(snapshot: Snapshot, now: float) -> Json:
+def describe_snapshot(snapshot: Snapshot, now: float, *, made: float) -> Json:
     """One picture's numbers; its events travel on their own, because pictures may be skipped.
 
     Args:
         snapshot: what the session knows.
         now: `time.monotonic()`.
+        made: when the snapshot was, on the same clock: a lost camera's last one gets old.
     """
     return {
         "t": _number(snapshot.frame.t),
         "estimates": [_estimate(e, snapshot.frame.t) for e in snapshot.estimates],
-        "status": describe_status(snapshot.status, now),
+        "status": describe_status(snapshot.status, now, made=made),
     }
 
 
-def describe_status(status: Status, now: float) -> Json:
+def describe_status(status: Status, now: float, *, made: float) -> Json:
     """The status line; `lost_for_s` instead of a time stamp of this machine's clock."""
-    values = {name: _number(value) for name, value in dataclasses.asdict(status).items()}
+    status = replace(status, prediction_age_s=status.prediction_age_s + max(0.0, now - made))
+    values = {name: _number(value) for name, value in asdict(status).items()}
     lost_since = values.pop("lost_since")
     values["lost_for_s"] = None if lost_since is None else max(0.0, now - lost_since)
     return values
@@ -52,7 +54,7 @@ def describe_status(status: Status, now: float) -> Json:
 
 def describe_event(event: Event, number: int) -> Json:
     """One closed gesture; `number` counts the camera's events, so that none shows twice."""
-    values = dataclasses.asdict(event)
+    values = asdict(event)
     return {"number": number} | {name: _number(value) for name, value in values.items()}
 
 

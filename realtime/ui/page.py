@@ -23,6 +23,7 @@ from starlette.routing import WebSocketRoute
 
 from realtime.errors import PageError
 from realtime.overlay import draw_subject
+from realtime.sources import BrowserSource, open_source, without_credentials
 from realtime.ui.access import Access
 from realtime.ui.pictures import Media, Session
 from realtime.ui.socket import Hub, SourceChoices
@@ -129,8 +130,6 @@ def open_page(
 
 
 def _media() -> Media:
-    from realtime.sources import BrowserSource, open_source, without_credentials
-
     return Media(
         open_source=partial(open_source, realtime=True, loop=True),
         open_browser=BrowserSource,

@@ -12,7 +12,7 @@ import cv2
 
 from engines.manifest import Manifest
 from realtime.feed import EndOfStream
-from realtime.records import Image, Observation, Snapshot
+from realtime.records import Event, Image, Observation, Snapshot
 from realtime.ui.messages import Json, describe_event, describe_snapshot
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,14 @@ class Update:
     jpeg: bytes
 
 
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    number: int
+    snapshot: Snapshot
+    jpeg: bytes
+    made: float
+
+
 class PictureFeed:
     """Reads one camera on a thread of its own; viewers take the newest picture when they can."""
 
@@ -96,7 +104,7 @@ class PictureFeed:
         self._on_end = on_end
         self._lock = threading.Lock()
         self._wakes: set[Callable[[], None]] = set()
-        self._newest: tuple[int, Json, bytes] | None = None
+        self._newest: _Picture | None = None
         self._events: deque[Json] = deque(maxlen=_EVENTS_KEPT)
         self._num_events = 0
         self._is_closed = threading.Event()
@@ -119,11 +127,12 @@ class PictureFeed:
     def newer(self, number: int, last_event: int) -> Update | None:
         """The newest picture, with all kept events after `last_event`; None if it is `number`."""
         with self._lock:
-            if self._newest is None or self._newest[0] == number:
+            newest, num_events = self._newest, self._num_events
+            if newest is None or newest.number == number:
                 return None
-            count, head, jpeg = self._newest
             events = [event for event in self._events if event["number"] > last_event]
-            return Update(count, self._num_events, head | {"events": events}, jpeg)
+        head = describe_snapshot(newest.snapshot, time.monotonic(), made=newest.made)
+        return Update(newest.number, num_events, head | {"events": events}, newest.jpeg)
 
     def close(self) -> None:
         """Stop reading; the camera itself is the session's."""
@@ -132,11 +141,18 @@ class PictureFeed:
             self._thread.join(2.0)
 
     def _run(self) -> None:
+        last: Snapshot | None = None
+        made = 0.0
         try:
             while not self._is_closed.is_set():
                 snapshot = self._reader.next(0.25)
                 if snapshot is not None:
-                    self._publish(snapshot)
+                    self._keep_events(snapshot.new_events)
+                    last, made = snapshot, time.monotonic()
+                # Nobody watching: not worth encoding, until somebody comes (to a lost camera, say).
+                if last is not None and self._wakes:
+                    self._publish(last, made)
+                    last = None
         except BaseException as error:  # Thread boundary: what ended the camera goes on the page.
             if not self._is_closed.is_set():
                 self._end(error)
@@ -148,17 +164,18 @@ class PictureFeed:
         logger.error("the camera's feed ended", exc_info=error)
         self._on_end(self, "failed", str(error) or type(error).__name__)
 
-    def _publish(self, snapshot: Snapshot) -> None:
-        # Nobody watching: events are still kept, the picture is not worth its encoding.
-        jpeg = self._encode(snapshot) if self._wakes else b""
-        head = describe_snapshot(snapshot, time.monotonic())
+    def _keep_events(self, events: Sequence[Event]) -> None:
         with self._lock:
-            for event in snapshot.new_events:
+            for event in events:
                 self._num_events += 1
                 self._events.append(describe_event(event, self._num_events))
-            if jpeg:
-                self._newest = ((self._newest or (0,))[0] + 1, head, jpeg)
-            wakes: Sequence[Callable[[], None]] = tuple(self._wakes)
+
+    def _publish(self, snapshot: Snapshot, made: float) -> None:
+        number = self._newest.number + 1 if self._newest is not None else 1
+        picture = _Picture(number, snapshot, self._encode(snapshot), made)
+        with self._lock:
+            self._newest = picture
+            wakes = tuple(self._wakes)
         for wake in wakes:
             wake()
 

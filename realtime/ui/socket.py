@@ -56,7 +56,7 @@ class Hub:
 
     async def handle(self, socket: WebSocket) -> None:
         """One connection, from handshake to end."""
-        if self.app is None or not self.access.is_same_origin(socket.headers):
+        if self.app is None or self.is_closing or not self.access.is_same_origin(socket.headers):
             await socket.close()  # Before accept: the handshake is answered 403.
             return
         if not is_logged_in(socket.cookies, self.app):

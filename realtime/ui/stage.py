@@ -50,6 +50,11 @@ class Stage:
         self._thread = threading.Thread(target=self._run, name="page-stage", daemon=True)
         self._thread.start()
 
+    @property
+    def shown(self) -> PictureFeed | None:
+        """The pictures that viewers shall see; None from the moment that a command was given."""
+        return self.feed if self.state.phase in ("running", "ended") else None
+
     def show(self, command: Command) -> None:
         """Exchange what is shown, soon."""
         self._num_commands += 1

@@ -41,6 +41,7 @@ class Viewer:
         self._socket = socket
         self._loop = asyncio.get_running_loop()
         self._awake = asyncio.Event()
+        self._awake.set()
         self._may_choose = hub.access.may_choose(socket.headers)
         self._guest: GuestCamera | None = None
         self._feed: PictureFeed | None = None
@@ -93,7 +94,7 @@ class Viewer:
                 return await self._socket.close(CLOSING, "Tells has been ended")
             if not is_logged_in(self._socket.cookies, self._hub.app):
                 return await self._socket.close(SIGNED_OUT, "signed out")
-            self._follow(self._guest.feed if self._guest else self._hub.stage.feed)
+            self._follow(self._guest.feed if self._guest else self._hub.stage.shown)
             await self._send_state()
             await self._send_picture()
 

@@ -1,0 +1,233 @@
+"""The page in a real browser."""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from engines.manifest import PerceptionSpec
+from realtime.config import Config
+from realtime.overlay import draw_subject
+from realtime.session import LiveSession
+from realtime.sources import BrowserSource, open_source, without_credentials
+from realtime.ui import LivePage, SourceChoices, open_page
+from realtime.ui.pictures import Media
+from tests.engines.tiny_bundle import write_tiny_bundle
+from tests.fakes import FakeSession, ScriptedPerceiver
+from tests.realtime.broadcast import CLIP, fake_page, plain, playing
+
+expect.set_options(timeout=10_000)
+
+
+@pytest.fixture
+def opened() -> Iterator[tuple[LivePage, FakeSession]]:
+    with fake_page() as (page, session):
+        yield page, session
+
+
+class Tab:
+    """One browser tab that shows the page; remembers what it asked for and complained about."""
+
+    def __init__(self, browser: Browser, url: str, width: int = 1280, height: int = 800) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height})
+        self.page: Page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda socket: self.requests.append(socket.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(url)
+
+    def __enter__(self) -> "Tab":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def at(self, name: str) -> Locator:
+        return self.page.locator(f'[data-id="{name}"]')
+
+    def status(self, name: str) -> Locator:
+        label = self.page.get_by_text(name, exact=True)
+        return self.page.locator(".status div").filter(has=label).locator("strong")
+
+    def choose(self, kind: str, value: str | None = None) -> None:
+        self.page.locator(f'[data-kind="{kind}"]').click()
+        if value is not None:
+            self.at("value").fill(value)
+        self.at("start").click()
+
+    def expect_phase(self, phase: str) -> None:
+        expect(self.page.locator(".tells")).to_have_attribute("data-phase", phase)
+
+    def pixels(self) -> str:
+        script = "canvas => canvas.toDataURL()"
+        return hashlib.sha256(str(self.at("canvas").evaluate(script)).encode()).hexdigest()
+
+    def expect_motion(self) -> None:
+        before = self.pixels()
+        end = time.monotonic() + 5
+        while self.pixels() == before:
+            assert time.monotonic() < end, "the picture does not move"
+            time.sleep(0.05)
+
+
+def test_the_page_shows_picture_bars_gauge_events_and_status_and_asks_nobody_else(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with playing(session), Tab(browser, page.url) as tab:
+        tab.expect_phase("running")
+        tab.expect_motion()
+        expect(tab.at("gesture-now")).to_have_text("Touching jaw")
+        expect(tab.at("bars").locator("li").first).to_contain_text("80%")
+        expect(tab.at("emotion-now")).to_have_text("Not sure")
+        expect(tab.at("events").locator("li").first).to_contain_text("88%")
+        expect(tab.status("Age of prediction")).to_have_text(re.compile(r"^0\.[34]\d s$"))
+        expect(tab.status("Runtime")).to_have_text("Fake CPU fp32")
+        expect(tab.status("Bundle")).to_have_text("tiny 0.1, untrained")
+        expect(tab.at("untrained")).to_be_visible()
+        expect(tab.at("emotion-note")).to_contain_text("let the person in the picture know")
+        tab.page.locator(".switch").click()
+        expect(tab.at("emotion-body")).to_be_hidden()
+        expect(tab.at("emotion-note")).to_contain_text("still inferred")
+        assert tab.complaints == []
+    hosts = {urlsplit(url).hostname for url in tab.requests if not url.startswith("data:")}
+    assert hosts == {"127.0.0.1"}
+    assert any(url.endswith("/live/ws") for url in tab.requests)
+
+
+def test_stop_and_start_and_a_source_that_does_not_work(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with playing(session), Tab(browser, page.url) as tab:
+        tab.expect_phase("running")
+        tab.at("stop").click()
+        tab.expect_phase("stopped")
+        expect(tab.at("veil")).to_contain_text("Choose a source")
+        expect(tab.at("bars").locator("li")).to_have_count(0)
+        expect(tab.at("stop")).to_be_disabled()
+        tab.choose("clip", "bad")
+        tab.expect_phase("failed")
+        expect(tab.at("veil")).to_contain_text("there is no such source; name another")
+        tab.choose("url", "nonsense")
+        expect(tab.at("error")).to_contain_text("looks like rtsp://")
+        tab.choose("demo")
+        tab.expect_phase("running")
+        tab.expect_motion()
+        expect(tab.at("error")).to_be_hidden()
+        assert tab.complaints == []
+    assert session.uris[-2:] == ["bad", CLIP]
+
+
+def test_a_lost_camera_is_dimmed_and_counts_the_seconds_until_it_is_back(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with Tab(browser, page.url) as tab:
+        session.show(plain(1.0))
+        tab.expect_phase("running")
+        made = plain(2.0)
+        gone = replace(
+            made.status, connected=False, lost_since=time.monotonic() - 12, message="unplugged"
+        )
+        session.show(replace(made, status=gone))
+        tab.expect_phase("lost")
+        expect(tab.at("veil-title")).to_have_text("Lost for 14 s, trying again")
+        expect(tab.at("veil-text")).to_have_text("unplugged")
+        dimmed = tab.at("canvas").evaluate("canvas => getComputedStyle(canvas).filter")
+        assert "grayscale" in dimmed
+        session.show(plain(3.0))
+        tab.expect_phase("running")
+        expect(tab.at("veil")).to_be_hidden()
+        # A picture that stands still never passes for a live one.
+        tab.expect_phase("silent")
+        expect(tab.at("veil-title")).to_have_text("No picture for 4 s")
+
+
+def test_the_browsers_own_camera_is_shown_back_and_given_up_on_stop(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with Tab(browser, page.url) as tab:
+        tab.choose("guest")
+        expect(tab.at("source")).to_have_text("Your camera")
+        tab.expect_phase("running")
+        tab.expect_motion()
+        assert "browser" in session.feeds
+        # The fake camera's ground is green.
+        script = "c => [...c.getContext('2d').getImageData(c.width / 2, 12, 1, 1).data]"
+        red, green, blue, _ = tab.at("canvas").evaluate(script)
+        assert green > 80 > max(red, blue)
+        tab.at("stop").click()
+        expect(tab.at("source")).to_have_text("Demo clip")
+        assert tab.complaints == []
+    assert list(session.feeds) == [CLIP]
+
+
+def test_the_page_fits_a_phone_and_comes_back_after_a_lost_connection(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with playing(session), Tab(browser, page.url, width=390, height=844) as tab:
+        tab.expect_phase("running")
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.hub.is_closing = True  # Ends all sockets, as a restart of the server would.
+        tab.expect_phase("offline")
+        expect(tab.at("veil")).to_contain_text("No connection to Tells")
+        page.hub.is_closing = False
+        tab.expect_phase("running")
+
+
+def test_a_shared_page_offers_watching_and_the_own_camera_only(browser: Browser) -> None:
+    with (
+        fake_page(host="0.0.0.0") as (page, session),
+        playing(session),
+        Tab(browser, f"http://127.0.0.1:{page.url.rsplit(':', 1)[-1]}") as tab,
+    ):
+        tab.expect_phase("running")
+        tabs = tab.at("tabs").locator("button")
+        expect(tabs).to_have_text(["Shared picture", "My camera"])
+        expect(tab.at("stop")).to_be_disabled()
+
+
+def perceive(spec: PerceptionSpec) -> ScriptedPerceiver:
+    return ScriptedPerceiver(spec)
+
+
+def test_a_real_session_is_seen_moving_with_its_own_rates(browser: Browser, tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    media = Media(
+        partial(open_source, realtime=True, loop=True), BrowserSource, without_credentials,
+        draw_subject,
+    )  # fmt: skip
+    with (
+        LiveSession([bundle], Config(hop_s=0.2), "cpu", perceive=perceive) as session,
+        open_page(session, sources=SourceChoices(initial="test://"), media=media) as page,
+        Tab(browser, page.url) as tab,
+    ):
+        tab.expect_phase("running")
+        tab.expect_motion()
+        fill = tab.at("bars").locator(".fill").first
+        expect(fill).to_be_attached()
+        before = fill.get_attribute("style")
+        expect(fill).not_to_have_attribute("style", before or "")
+        expect(tab.status("Age of prediction")).to_have_text(re.compile(r"^[01]\.\d\d s$"))
+        expect(tab.status("Prediction")).to_have_text(re.compile(r"^[1-9]\.\d /s$"))
+        tab.at("stop").click()
+        tab.expect_phase("stopped")
+        assert session.cameras == ()
+        tab.choose("guest")
+        tab.expect_phase("running")
+        tab.expect_motion()
+        expect(tab.status("Capture")).to_have_text(re.compile(r"^[1-9]\d\.\d fps$"))
+        assert len(session.cameras) == 1
+        assert tab.complaints == []

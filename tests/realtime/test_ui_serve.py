@@ -1,0 +1,109 @@
+"""`serve` as a program: what it says, and how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from realtime.errors import PageError
+from tests.conftest import PROJECT
+from tests.realtime.broadcast import dial, fake_page, hear, sign_in
+
+PROGRAM = """
+import sys
+from tests.realtime import broadcast
+from realtime.config import Config
+from realtime.ui import page
+
+session = broadcast.FakeSession([broadcast.page_manifest()])
+session.lineup = type("", (), {"config": Config()})
+page._media = lambda: broadcast.echo_media(session)
+page.serve(session, sources=broadcast.CHOICES, port=int(sys.argv[1]), share="share" in sys.argv)
+"""
+
+
+@contextmanager
+def program(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """`serve` in a process that can reach this machine only, as far as Gradio's client goes."""
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    own = {"NO_PROXY": "127.0.0.1,localhost", "TMPDIR": str(folder), "HF_HOME": str(folder / "hf")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=PROJECT, env=os.environ | nowhere | own, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ends(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[float, str, str]:
+    """Seconds until the process has ended after the signal, what else it said, and its errors."""
+    start = time.monotonic()
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    return time.monotonic() - start, out, errors
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield int(taken.getsockname()[1])
+
+
+def test_it_says_one_line_and_ends_on_ctrl_c_with_a_viewer_connected(
+    tmp_path: Path, taken_port: int
+) -> None:
+    with program(tmp_path, str(taken_port)) as process:
+        line = first_line(process)
+        url = line.split()[3].removesuffix(";")
+        assert line == f"Tells is on {url} (port {taken_port} was taken); Ctrl-C ends it.\n"
+        with dial(url) as viewer:
+            hear(viewer, "state")
+            took_s, out, errors = ends(process, signal.SIGINT)
+    assert took_s < 2
+    assert (out, errors) == ("", "")
+    # Nothing that was shown is left behind.
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_without_the_tunnel_it_says_so_and_stays_up_locally_behind_a_made_up_password(
+    tmp_path: Path,
+) -> None:
+    with program(tmp_path, "0", "share") as process:
+        url = first_line(process).split()[3].removesuffix(";")
+        line = first_line(process)
+        assert line.startswith("No share link: Gradio's tunnel cannot be had;")
+        password = line.split()[-1].removesuffix(".")
+        assert len(password) >= 12
+        cookie = sign_in(url, "tells", password)
+        with dial(url, cookie=cookie) as viewer:
+            assert not hear(viewer, "hello")["may_choose"]
+        took_s, out, errors = ends(process, signal.SIGTERM)
+    assert took_s < 2
+    assert (out, errors) == ("", "")
+
+
+def test_an_address_that_is_not_this_machines_is_one_line() -> None:
+    with (
+        pytest.raises(PageError, match=r"cannot listen on 192\.0\.2\.1"),
+        fake_page(host="192.0.2.1"),
+    ):
+        pass
