@@ -193,22 +193,20 @@ def _fill_pose(window: Window, spec: PoseInput, out: Floats, mask: Floats) -> No
     """Fill `out`, [3, T, V], and `mask`, [T, V]; both stay 0 where there is no root or scale."""
     nearest, near = sample(window.t, spec.sampling)
     layout = LAYOUTS[spec.layout]
-    both = np.concatenate([window.xy[nearest], window.xyz[nearest]], axis=-1)  # [T, V, 5]
     conf = np.where(near[:, None], window.conf[nearest], np.float32(0))
-    both, conf = convert(both, conf, LAYOUTS[window.layout], layout)
-    seen = (conf > 0) & (conf >= spec.min_conf) & np.isfinite(both).all(axis=-1)  # [T, V]
-    both[~seen] = np.nan
-    groups = {"world": (both[..., 2:],), "image": (both[..., :2],)}.get(
-        spec.coordinates, (both[..., :2], both[..., 2:])
+    used = {"image": (window.xy,), "world": (window.xyz,)}.get(
+        spec.coordinates, (window.xy, window.xyz)
     )
-    normal = [_normalise(points, spec, layout) for points in groups]
-    if any(points is None for points in normal):
+    points = np.concatenate([group[nearest] for group in used], axis=-1)  # [T, V, 2, 3 or 5]
+    points, conf = convert(points, conf, LAYOUTS[window.layout], layout)
+    seen = (conf > 0) & (conf >= spec.min_conf) & np.isfinite(points).all(axis=-1)  # [T, V]
+    points[~seen] = np.nan
+    groups = np.split(points, [2], axis=-1) if len(used) == 2 else [points]
+    normal = [scaled for g in groups if (scaled := _normalise(g, spec, layout)) is not None]
+    if len(normal) < len(groups):
         return
-    xy, last = normal[0], normal[-1]
-    assert xy is not None
-    assert last is not None
-    third = conf if spec.coordinates == "image" else last[..., 2]
-    out[:] = np.where(seen, np.stack([xy[..., 0], xy[..., 1], third]), np.float32(0))
+    third = conf if spec.coordinates == "image" else normal[-1][..., 2]
+    out[:] = np.where(seen, np.stack([normal[0][..., 0], normal[0][..., 1], third]), np.float32(0))
     mask[:] = seen
 
 

@@ -188,6 +188,14 @@ def test_a_pose_without_root_or_scale_is_missing_altogether() -> None:
         assert not mask.any()
 
 
+def test_keypoints_without_depth_are_enough_for_image_coordinates() -> None:
+    flat = altered(body(), xyz=np.full((31, 33, 3), np.nan, np.float32))
+    pose, mask = pose_of(flat, only(1, coordinates="image"))
+    assert mask.all()
+    np.testing.assert_allclose(pose[:, 0, NOSE], [0, -0.5, 1], atol=1e-6)
+    assert not pose_of(flat, tiny_manifest())[1].any()
+
+
 def test_a_sample_without_a_root_takes_the_windows() -> None:
     window = body()
     conf = window.conf.copy()

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -216,6 +217,16 @@ def test_an_absent_library_is_named(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert says in result.stdout
+
+
+def test_openvino_is_imported_in_one_place_only() -> None:
+    found = [
+        str(path.relative_to(PROJECT))
+        for folder in ("engines", "realtime", "train", "tests")
+        for path in sorted((PROJECT / folder).rglob("*.py"))
+        if re.search(r"^\s*(import|from) openvino\b", path.read_text(encoding="utf-8"), re.M)
+    ]
+    assert found == [str(Path("engines", "runtimes", "openvino.py"))]
 
 
 def test_openvino_reports_to_nobody(tiny: Path, tmp_path: Path) -> None:
