@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -125,11 +125,24 @@ class Video:
         """uint8 [H, W, 3] RGB, upright, of `size`."""
         return fit(upright(picture), self.size)
 
+    def rewind(self) -> None:
+        """Begin again with the first picture.
+
+        Raises:
+            SourceError: the format does not allow it.
+        """
+        try:
+            self._container.seek(self._container.start_time or 0)
+        except FFmpegError as error:
+            raise SourceError(f"{self.source} cannot be repeated: {why(error)}") from None
+        self._pictures = self._decode()
+
     def close(self) -> None:
         """Release it."""
+        self._pictures.close()  # it holds this object, which holds the decoder
         self._container.close()
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
         bad_reads = 0
         while bad_reads < MAX_BAD_READS:
             try:

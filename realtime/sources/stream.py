@@ -10,7 +10,6 @@ from typing import Final, Self
 
 import av
 
-from realtime.errors import SourceError
 from realtime.records import Frame
 from realtime.slot import SlotClosed
 from realtime.sources.capture import CaptureThread
@@ -41,7 +40,7 @@ class FileSource:
             SourceError: it cannot be read; the message says why.
         """
         self.id, self.is_live = str(path), False
-        self._path, self._loop = path, loop
+        self._loop = loop
         self._video = open_file(path)
         self.fps, self.size = self._video.fps, self._video.size
         self.num_frames = None if loop else self._video.num_frames
@@ -58,7 +57,7 @@ class FileSource:
     @property
     def corrupt_frames(self) -> int:
         """Damaged packets and pictures that were left out so far."""
-        return self._corrupt_before + self._video.corrupt_frames
+        return self._video.corrupt_frames
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -112,23 +111,15 @@ class FileSource:
             if not self._loop:
                 self._video.close()
                 return None
-            self._begin_again()
+            self._video.rewind()
+            self._pictures = self._video.pictures()
+            self._clock.restart()
+            self._round_t, self._corrupt_before = self._t, self.corrupt_frames
             return next(self._pictures, None)
 
-    def _begin_again(self) -> None:
-        self._video.close()
-        self._corrupt_before += self._video.corrupt_frames
-        self._round_t = self._t
-        video = open_file(self._path)
-        if video.size != self.size:
-            video.close()
-            raise SourceError(f"{self.id} was replaced by another video while it was playing")
-        self._video, self._pictures = video, video.pictures()
-        self._clock.restart()
-
     def _report_end(self) -> None:
-        if self._video.corrupt_frames:
-            logger.warning("%s: %d damaged frames left out", self.id, self._video.corrupt_frames)
+        if num_corrupt := self.corrupt_frames - self._corrupt_before:
+            logger.warning("%s: %d damaged frames left out", self.id, num_corrupt)
         length_s, played_s = self._video.duration_s, self._t - self._round_t
         if length_s and length_s - played_s > MISSING_S + MISSING_SHARE * length_s:
             logger.warning("%s ends at %.1f of %.1f s: cut off?", self.id, played_s, length_s)
