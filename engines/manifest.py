@@ -108,8 +108,9 @@ class CropRule:
     """The subject's region: a square about the shoulders that follows the person steadily.
 
     Centre = mid-point of the shoulders + `shift` shoulder widths downwards; side = `scale` shoulder
-    widths. It rests while the wanted square stays within `slack` of its side, else it glides after
-    it with time constant `tau_s`.
+    widths, where a shoulder width is the shoulders' distance in space, so that turning does not
+    zoom. It rests while the wanted square stays within `slack` of its side, else it glides after
+    it with time constant `tau_s`. It is no larger than the frame's longer side, and moved inwards.
     """
 
     scale: Positive

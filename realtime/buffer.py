@@ -41,8 +41,10 @@ class ObservationBuffer:
         """Observations that came faster than `MAX_HZ` and were left out."""
 
     def append(self, observation: Observation) -> None:
-        """Store a copy; an observation before the newest one begins a new stretch."""
+        """Store a copy; another subject, or going back in time, begins a new stretch."""
         with self._lock:
+            if observation.is_new_subject:
+                self._count = 0
             if self._count:
                 since = observation.t - self._t[self._next - 1]
                 if since <= 0:

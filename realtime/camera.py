@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Protocol
 
+from engines.manifest import PerceptionSpec
 from realtime.errors import SourceError, SourceLost
 from realtime.feed import SnapshotFeed
 from realtime.lineup import Lineup
-from realtime.perception import Perceiver
-from realtime.records import Estimate, Frame, Prediction, Snapshot, Status
+from realtime.records import Estimate, Frame, Observation, Prediction, Snapshot, Status
 from realtime.slot import LatestSlot, SlotClosed
 from realtime.sources import Source
 from realtime.stats import Latencies, Rate
@@ -21,6 +22,19 @@ logger = logging.getLogger(__name__)
 LONGEST_RETRY_S = 30.0
 PAUSE_S = 1.0
 """After a longer pause in the stream, perception begins anew."""
+
+
+class AnyPerceiver(Protocol):
+    """What a camera asks of its perceiver; `realtime.perception.Perceiver` is the real one."""
+
+    def __call__(self, frame: Frame) -> Observation:
+        """What is seen in the next frame."""
+
+    def reset(self) -> None:
+        """Forget person and clock."""
+
+
+OpenPerceiver = Callable[[PerceptionSpec], AbstractContextManager[AnyPerceiver]]
 
 
 class Camera:
@@ -33,7 +47,7 @@ class Camera:
         reopen: Callable[[], Source] | None,
         *,
         lineup: Lineup,
-        perceiver: AbstractContextManager[Perceiver],
+        perceiver: AbstractContextManager[AnyPerceiver],
         runtime: str,
         wake: Callable[[], None],
     ) -> None:
@@ -166,7 +180,7 @@ class Camera:
         except BaseException as error:  # a worker that dies takes its exception to the readers
             self.feed.finish(error)
 
-    def _perceive_all(self, perceiver: Perceiver) -> None:
+    def _perceive_all(self, perceiver: AnyPerceiver) -> None:
         before: float | None = None
         while (frame := self._slot.get()) is not None:
             if before is not None and frame.t - before > PAUSE_S:

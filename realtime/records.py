@@ -94,6 +94,10 @@ class Observation:
     """float32 [4] px xyxy: where `rgb` lies in the frame (it may reach over the frame's edge)."""
     pose: Pose | None
     face: Face | None
+    following: str = ""
+    """One line for people: who is followed."""
+    is_new_subject: bool = False
+    """True if this is somebody else than before: earlier evidence is another person's."""
 
     def __post_init__(self) -> None:
         _freeze(self.rgb, self.crop)

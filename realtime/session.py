@@ -11,17 +11,17 @@ drops windows, and both are counted and shown.
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engines.manifest import Manifest, PerceptionSpec
-from realtime.camera import Camera
+from engines.manifest import Manifest
+from realtime.camera import Camera, OpenPerceiver
 from realtime.config import Config
 from realtime.feed import EndOfStream, SnapshotReader
 from realtime.lineup import describe_runtimes, load_lineup
-from realtime.perception import Perceiver, open_perceiver
+from realtime.perception import open_perceiver
 from realtime.predictor import Predictor
 from realtime.sources import Source
 
@@ -29,8 +29,6 @@ __all__ = ["EndOfStream", "LiveSession", "SnapshotReader"]
 
 POLL_S = 0.1
 """The prediction thread looks this often whether it should end or an estimate went stale."""
-
-OpenPerceiver = Callable[[PerceptionSpec], AbstractContextManager[Perceiver]]
 
 
 class LiveSession:

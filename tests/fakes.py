@@ -67,7 +67,6 @@ class ScriptedPerceiver:
         self, spec: PerceptionSpec, *, absent: Callable[[float], bool] = lambda t: False
     ) -> None:
         self._spec, self._absent = spec, absent
-        self.following = "scripted person"
         self.num_resets = 0
 
     def __call__(self, frame: Frame) -> Observation:

@@ -11,6 +11,7 @@ next to no time: FILE needs a key frame every second or so, and no B-frames.
 """
 
 import sys
+from typing import Any
 
 import gi
 
@@ -22,7 +23,7 @@ ELEMENTS = ("filesrc", "qtdemux", "h264parse", "clocksync", "rtph264pay")
 RIGHTS = ("media.factory.access", "media.factory.construct")
 
 
-def protect(server, factory, user: str, password: str) -> None:
+def protect(server: Any, factory: Any, user: str, password: str) -> None:
     """Let only `user` with `password` in (HTTP basic authentication)."""
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")

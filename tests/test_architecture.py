@@ -66,7 +66,8 @@ def test_the_runtime_imports_without_torch_and_onnx() -> None:
     """By absence, not by reading: the imports are made to fail."""
     code = (
         "import sys\n"
-        "for name in ('torch', 'onnx', 'onnxruntime', 'tensorrt', 'pycuda'): sys.modules[name] = None\n"
+        "absent = ('torch', 'onnx', 'onnxruntime', 'tensorrt', 'pycuda')\n"
+        "sys.modules.update(dict.fromkeys(absent))\n"
         "import engines.__main__, engines.bench, engines.verify\n"
         "import realtime.__main__, realtime.session, realtime.ui\n"
     )

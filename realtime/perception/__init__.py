@@ -23,7 +23,7 @@ class Perceiver:
     """Perceives one person in the frames of one source.
 
     One per camera. Any thread may make it, but then a single one calls it (live: that camera's
-    perceive thread), resets it and closes it; `following` may be read from anywhere.
+    perceive thread), resets it and closes it.
     """
 
     def __init__(self, spec: PerceptionSpec, models: PerceptionModels) -> None:
@@ -73,26 +73,24 @@ class Perceiver:
             self._crop.reset()
         rgb, crop = self._crop(frame.image, pose, frame.t)
         face = self._face(frame.image, pose)
-        return Observation(frame.t, frame.index, frame.source, frame.arrived, rgb, crop, pose, face)
+        return Observation(
+            t=frame.t,
+            index=frame.index,
+            source=frame.source,
+            arrived=frame.arrived,
+            rgb=rgb,
+            crop=crop,
+            pose=pose,
+            face=face,
+            following=self._subject.following,
+            is_new_subject=self._subject.has_changed,
+        )
 
     def reset(self) -> None:
         """Forget person, region and clock: call it when the source has reconnected."""
         self._estimator.reset()
         self._subject.reset()
         self._crop.reset()
-
-    @property
-    def has_changed(self) -> bool:
-        """True if the last observation is of another person than the one before (or of the first).
-
-        Evidence from before belongs to somebody else then: a window should not span the change.
-        """
-        return self._subject.has_changed
-
-    @property
-    def following(self) -> str:
-        """One line for people: who is followed."""
-        return self._subject.following
 
 
 def open_perceiver(

@@ -5,6 +5,7 @@ window.Tells = (() => {
   const MOST_EVENTS = 50;
   const SILENT_MS = 3000;
   const SOURCES = [
+    { kind: "initial", hint: "What Tells was started with." },
     { kind: "demo", label: "Demo clip", hint: "A short clip that comes with Tells." },
     { kind: "camera", label: "Server camera", placeholder: "Camera number", value: "0" },
     { kind: "url", label: "Stream", placeholder: "rtsp://user:password@host/path" },
@@ -190,6 +191,7 @@ window.Tells = (() => {
     }
 
     drawBars({ top, label }) {
+      while (this.bars.length > top.length) this.bars.pop().row.remove();
       top.slice(0, 5).forEach(([name, prob], i) => {
         const bar = (this.bars[i] ??= this.addBar());
         bar.name.textContent = name;
@@ -367,7 +369,7 @@ window.Tells = (() => {
         this.offer(message);
       } else if (message.type === "state") this.view.setState(message);
       else if (message.type === "taken") this.camera?.taken();
-      else if (message.type === "notice") this.complain(message.text);
+      else if (message.type === "notice") this.refused(message.text);
       this.enable();
     }
 
@@ -381,11 +383,11 @@ window.Tells = (() => {
       }
     }
 
-    offer({ may_choose, has_demo }) {
-      const offered = SOURCES.filter(({ kind }) =>
-        kind === "guest" || (kind === "watch") !== may_choose && (kind !== "demo" || has_demo));
+    offer({ may_choose, has_demo, initial }) {
+      const isThere = { initial: may_choose && initial, demo: may_choose && has_demo, guest: true, watch: !may_choose };
+      const offered = SOURCES.filter(({ kind }) => isThere[kind] ?? may_choose);
       this.at("tabs").replaceChildren(...offered.map((source) => {
-        const tab = make("button", "", source.label);
+        const tab = make("button", "", source.label ?? initial);
         tab.type = "button";
         tab.dataset.kind = source.kind;
         tab.setAttribute("role", "radio");
@@ -448,6 +450,13 @@ window.Tells = (() => {
       this.camera?.stop();
       this.camera = null;
       this.tell({ type: isGuest ? "watch" : "stop" });
+    }
+
+    refused(text) {
+      this.complain(text);
+      if (this.view.state.mode === "guest") return;
+      this.camera?.stop();
+      this.camera = null;
     }
 
     complain(text) {

@@ -114,13 +114,14 @@ def open_page(
     `media` are stages other than the real ones, `emotion` is False where the host has switched
     emotion inference off, `port` None takes any.
     """
+    port = _free_port(host, port)
     access = Access(host, has_login=auth is not None, is_shared=share)
     hub = Hub(session, sources, access, media=media or _media(), emotion=emotion)
     demo = _build()
     try:
         if sources.initial is not None:
             hub.stage.show_now(Command(sources.initial, hub.name_of(sources.initial)))
-        hub.app = _launch(demo, hub, host, _free_port(host, port), share=share, auth=auth)
+        hub.app = _launch(demo, hub, host, port, share=share, auth=auth)
         yield LivePage(_url(host, demo.server_port), demo.share_url, hub)
     finally:
         hub.close()

@@ -45,9 +45,10 @@ class Hub:
         self.access = access
         self.media = media
         self.stage = Stage(session, media)
-        self.hello = describe_session(
-            session.manifests, runtime=session.runtime, emotion=emotion
-        ) | {"has_demo": choices.demo_clip is not None}
+        self.hello = describe_session(session.manifests, runtime=session.runtime, emotion=emotion)
+        self.hello["has_demo"] = choices.demo_clip is not None
+        is_other = choices.initial not in (None, choices.demo_clip)
+        self.hello["initial"] = self.name_of(choices.initial or "") if is_other else None
         self.viewers: set[Viewer] = set()
         self.app: Any = None
         """The running Gradio application; nobody is let in before it is known."""
@@ -115,6 +116,8 @@ class Hub:
     def _resolve(self, kind: str, value: str) -> str:
         if kind == "demo" and self.choices.demo_clip is not None:
             return self.choices.demo_clip
+        if kind == "initial" and self.choices.initial is not None:
+            return self.choices.initial
         if kind == "camera" and value.isdecimal() and len(value) < 4:
             return value
         if kind == "camera":

@@ -190,7 +190,11 @@ class Viewer:
                 f"{taken} browser cameras are in use, which is the most; watch instead"
             )
         self._guest = GuestCamera(self._hub.session, self._hub.media, self.wake)
-        await asyncio.to_thread(self._guest.open)
+        try:
+            await asyncio.to_thread(self._guest.open)
+        except TellsError:
+            await self.leave()
+            raise
 
     async def _notice(self, text: str) -> None:
         await self._socket.send_json({"type": "notice", "text": text})

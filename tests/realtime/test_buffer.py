@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,15 @@ def test_going_back_in_time_begins_a_new_stretch() -> None:
     buffer = filled([i / 10 for i in range(20)] + [0.0, 0.1])
     with pytest.raises(WindowError, match="seen so far"):
         buffer.window(0.1, 1.0)
+
+
+def test_another_subject_begins_a_new_stretch() -> None:
+    buffer = ObservationBuffer(SPEC, span_s=1.0, max_gap_s=0.4)
+    perceive = ScriptedPerceiver(SPEC)
+    for i in range(20):
+        buffer.append(replace(perceive(frame_at(i / 10, i)), is_new_subject=i == 15))
+    with pytest.raises(WindowError, match=r"0\.4 s of 1\.0 s seen so far"):
+        buffer.window(1.9, 1.0)
 
 
 def test_a_camera_that_is_too_fast_is_thinned_and_still_fills_a_window() -> None:

@@ -79,7 +79,7 @@ def test_pose_and_face_are_found_in_real_clips(
     seen = [perceiver(f) for f in frames(shared / "media" / clip, step)]
     assert np.mean([o.pose is not None for o in seen]) >= 0.98
     assert np.mean([o.face is not None for o in seen]) >= 0.90
-    assert perceiver.following == "following the only person in view"
+    assert seen[-1].following == "following the only person in view"
     for o in seen:
         assert o.rgb.shape == (256, 256, 3)
         assert o.rgb.dtype == np.uint8
@@ -120,8 +120,8 @@ def test_without_a_person_there_is_only_the_centre_square(perceiver: Perceiver) 
         assert (o.pose, o.face) == (None, None)
     o = perceiver(frame(noise, 3.0))
     assert o.crop.tolist() == [140, 0, 500, 360]
-    assert perceiver.following == "no person in view"
-    assert not perceiver.has_changed
+    assert o.following == "no person in view"
+    assert not o.is_new_subject
 
 
 def test_frames_closer_than_a_millisecond_are_fine(shared: Path, perceiver: Perceiver) -> None:
@@ -142,7 +142,7 @@ def test_the_nearest_who_stays_is_followed(shared: Path, perceiver: Perceiver) -
             image[120:600, 600:1240] = near[n % 20].image
         o = perceiver(frame(image, t))
         assert o.pose is not None
-        story.append((o.pose.xy[0, 0] > 600, perceiver.following, perceiver.has_changed))
+        story.append((o.pose.xy[0, 0] > 600, o.following, o.is_new_subject))
     on_near = [is_near for is_near, _, _ in story]
     assert not any(on_near[:11])  # nobody is left for somebody who has only just come
     assert all(on_near[21:])  # nor later than two surveys after

@@ -189,12 +189,14 @@ def test_the_page_fits_a_phone_and_comes_back_after_a_lost_connection(
 
 def test_a_shared_page_offers_watching_and_the_own_camera_only(browser: Browser) -> None:
     with (
-        fake_page(host="0.0.0.0") as (page, session),
+        fake_page(host="0.0.0.0", emotion=False) as (page, session),
         playing(session),
         Tab(browser, f"http://127.0.0.1:{page.url.rsplit(':', 1)[-1]}") as tab,
     ):
         tab.expect_phase("running")
         tabs = tab.at("tabs").locator("button")
+        expect(tab.at("emotion-note")).to_have_text(re.compile("host has switched .* off"))
+        expect(tab.at("emotion-body")).to_be_hidden()
         expect(tabs).to_have_text(["Shared picture", "My camera"])
         expect(tab.at("stop")).to_be_disabled()
 

@@ -231,11 +231,14 @@ def test_with_a_login_the_socket_opens_after_it_and_closes_after_a_logout() -> N
 
 def test_on_the_network_without_a_login_nobody_chooses_but_everybody_watches() -> None:
     choices = SourceChoices(initial=CLIP)
-    with fake_page(host="0.0.0.0", sources=choices) as (page, session):
+    with fake_page(host="0.0.0.0", sources=choices, emotion=False) as (page, session):
         with dial(f"http://127.0.0.1:{page.url.rsplit(':', 1)[-1]}") as socket:
             hello = hear(socket, "hello")
             assert not hello["may_choose"]
             assert not hello["has_demo"]
+            assert hello["initial"] == "demo.mp4"
+            assert hello["emotion_off"]
+            assert [task["kind"] for task in hello["tasks"]] == ["events"]
             say(socket, "start", kind="url", value="http://10.0.0.1/")
             assert "only the host" in hear(socket, "notice")["text"]
             say(socket, "stop")
