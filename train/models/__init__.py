@@ -1,0 +1,1 @@
+"""The networks, one architecture a file, and the loader of their public checkpoints."""

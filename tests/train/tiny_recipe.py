@@ -1,0 +1,77 @@
+"""A recipe with both tasks and the smallest network that has every part."""
+
+from dataclasses import replace
+
+from engines.manifest import FaceInput, PoseInput, RgbInput
+from engines.skeleton import UPPER25
+from train.models.agcn import AGCNConfig
+from train.models.attention import AttentionConfig
+from train.models.fusion import InterFusionConfig, SceneConfig, TokenClock, TokenFusionConfig
+from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
+from train.models.mvit import MViTConfig
+from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig
+from train.recipes import Recipe, demo
+
+FRAMES, SIDE, POSES, FACES, FACE_SIDE = 4, 32, 8, 2, 28
+_ATTENTION = AttentionConfig(
+    width=16, heads=2, blocks=1, mlp_ratio=2, dropout=0.1, time_features=4, periods_s=(0.25, 8.0)
+)
+
+
+def tiny() -> Recipe:
+    """`demo` with a network of about 30 000 weights, on smaller inputs."""
+    recipe = demo()
+    rgb, pose, face = recipe.inputs
+    assert isinstance(rgb, RgbInput)
+    assert isinstance(pose, PoseInput)
+    assert isinstance(face, FaceInput)
+    span_s = rgb.sampling.span_s
+    inputs = (
+        replace(
+            rgb, shape=(3, FRAMES, SIDE, SIDE), sampling=replace(rgb.sampling, frames=FRAMES),
+            resize=SIDE, crop=SIDE,
+        ),
+        replace(
+            pose, shape=(3, POSES, UPPER25.num_joints),
+            sampling=replace(pose.sampling, frames=POSES),
+        ),
+        replace(
+            face, shape=(FACES, 3, FACE_SIDE, FACE_SIDE),
+            sampling=replace(face.sampling, frames=FACES), size=FACE_SIDE,
+        ),
+    )  # fmt: skip
+    net = _net(span_s)
+    return replace(
+        recipe, name="tiny", net=net, inputs=inputs, storage=(SIDE, SIDE), face_size=FACE_SIDE
+    )
+
+
+def _net(span_s: float) -> NetConfig:
+    mvit = MViTConfig(
+        dims=(16, 32), heads=(1, 2), q_strides=((1, 1, 1), (1, 2, 2)), num_classes=2,
+        embed_dim=16, frames=FRAMES, size=SIDE, kv_stride=(1, 2, 2),
+    )  # fmt: skip
+    agcn = AGCNConfig(UPPER25.bones, UPPER25.num_joints, 32, widths=(8, 16), strides=(2, 2))
+    swinface = SwinFaceConfig(
+        size=FACE_SIDE, embed_dim=16, depths=(2, 1), heads=(1, 2), recognition_dim=8,
+        attention_dims=(8, 8), gate_dim=4, branches=(EXPRESSION_BRANCH,), tasks=(EXPRESSION,),
+    )  # fmt: skip
+    scene = SceneConfig(32, TokenClock(FRAMES, 2, span_s), (4, 4))
+    return NetConfig(
+        mvit,
+        MicroGestureConfig(
+            UPPER25.name,
+            agcn,
+            TokenFusionConfig(
+                scene=scene, pose_channels=16, pose_clock=TokenClock(POSES, 4, span_s), joints=25,
+                attention=_ATTENTION, num_classes=32, rgb_dropout=0.1, pose_dropout=0.1,
+            ),
+        ),
+        EmotionConfig(
+            swinface,
+            InterFusionConfig(
+                scene=scene, face_channels=16, face_clock=TokenClock(FACES, 1, span_s),
+                attention=_ATTENTION, num_classes=2, rgb_dropout=0.1, face_dropout=0.1,
+            ),
+        ),
+    )  # fmt: skip

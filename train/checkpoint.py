@@ -1,0 +1,71 @@
+"""Checkpoints: weights together with the recipe that they belong to."""
+
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from train.models.download import CheckpointError
+from train.recipes import Recipe, differing_keys, dump_recipe
+
+_KEYS = {"recipe", "state_dict"}
+
+
+def save_checkpoint(path: Path, recipe: Recipe, state_dict: Mapping[str, Tensor]) -> None:
+    """Write weights with their recipe: a dict of JSON text and tensors."""
+    torch.save({"recipe": dump_recipe(recipe), "state_dict": dict(state_dict)}, path)
+
+
+def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:
+    """The weights of a checkpoint, on the processor; no code in the file is run.
+
+    Raises:
+        CheckpointError: no such file, no checkpoint, or one of another recipe.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of foreign pickles torch says more than an error
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        raise CheckpointError(f"{path}: expected a checkpoint of Tells, cannot read it") from None
+    if not isinstance(content, dict) or set(content) != _KEYS:
+        raise CheckpointError(f"{path}: expected a dict of {' and '.join(sorted(_KEYS))}")
+    try:
+        others = differing_keys(content["recipe"], dump_recipe(recipe))
+    except (TypeError, json.JSONDecodeError):
+        raise CheckpointError(f"{path}: its recipe is not JSON") from None
+    if others:
+        raise CheckpointError(
+            f"{path}: belongs to another recipe than {recipe.name}, they differ in "
+            f"{_some(others)}; name its own recipe, or train again"
+        )
+    return dict(content["state_dict"])
+
+
+def load_weights(net: torch.nn.Module, state_dict: Mapping[str, Tensor], origin: str) -> None:
+    """Copy all weights into the network.
+
+    Raises:
+        CheckpointError: a key is missing, surplus or misshapen; nothing has been copied then.
+    """
+    own = net.state_dict()
+    shared = own.keys() & state_dict.keys()
+    for what, keys in (
+        ("lacks", own.keys() - state_dict.keys()),
+        ("has unknown", state_dict.keys() - own.keys()),
+        ("has misshapen", {k for k in shared if own[k].shape != state_dict[k].shape}),
+    ):
+        if keys:
+            raise CheckpointError(f"{origin}: {what} weights: {_some(sorted(keys))}")
+    net.load_state_dict(dict(state_dict), strict=True)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,149 @@
+"""What a bundle's graph computes: the manifest's feeds in, one tensor of logits a task out.
+
+- One MViT trunk; its tokens go to the head of each task, so with both tasks it runs once a window.
+- The micro-gesture head is a 2s-AGCN and CrossModalTokenFusion. Bones are made in the graph; a bone
+  counts as seen if both its ends were, else it is 0.
+- The emotion head is SwinFace's backbone with the expression branch's feature attention, and
+  InterFusion.
+- The networks differ only in what they are fed; their `forward` takes exactly the manifest's feeds,
+  by name.
+
+Shape suffixes as in `train.models.fusion`; S is the side of a picture or face crop.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from engines.skeleton import LAYOUTS
+from train.models.agcn import AGCN, AGCNConfig, bones
+from train.models.fusion import (
+    CrossModalTokenFusion,
+    InterFusion,
+    InterFusionConfig,
+    TokenFusionConfig,
+)
+from train.models.mvit import MViT, MViTConfig
+from train.models.swinface import SwinFace, SwinFaceConfig
+
+
+@dataclass(frozen=True)
+class MicroGestureConfig:
+    """2s-AGCN and CrossModalTokenFusion."""
+
+    layout: str
+    """Skeleton layout of the V axis: says each bone's ends."""
+    agcn: AGCNConfig
+    fusion: TokenFusionConfig
+
+
+@dataclass(frozen=True)
+class EmotionConfig:
+    """SwinFace and InterFusion."""
+
+    swinface: SwinFaceConfig
+    fusion: InterFusionConfig
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """A trunk and one or two heads."""
+
+    mvit: MViTConfig
+    micro_gesture: MicroGestureConfig | None
+    emotion: EmotionConfig | None
+
+    def __post_init__(self) -> None:
+        if self.micro_gesture is None and self.emotion is None:
+            raise ValueError("A net needs at least one head: micro_gesture, emotion or both")
+
+
+class MicroGestureHead(nn.Module):
+    """RGB tokens and poses -> micro-gesture logits."""
+
+    def __init__(self, config: MicroGestureConfig) -> None:
+        super().__init__()
+        self.parents = LAYOUTS[config.layout].parents
+        self.joint_stream = AGCN(config.agcn)
+        self.bone_stream = AGCN(config.agcn)
+        self.fusion = CrossModalTokenFusion(config.fusion)
+
+    def forward(self, rgb_BLC: Tensor, pose_BCTV: Tensor, mask_BTV: Tensor) -> Tensor:
+        """Float32 [B, num_classes]; C of the pose is 3, missing joints are 0 in pose and mask."""
+        bone_mask_BTV = mask_BTV * mask_BTV[:, :, list(self.parents)]
+        bones_BCTV = bones(pose_BCTV, self.parents) * bone_mask_BTV[:, None]
+        streams = (self.joint_stream.features(pose_BCTV), self.bone_stream.features(bones_BCTV))
+        return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV))
+
+
+class EmotionHead(nn.Module):
+    """RGB tokens and face crops -> emotion logits."""
+
+    def __init__(self, config: EmotionConfig) -> None:
+        super().__init__()
+        self.swinface = SwinFace(config.swinface)
+        self.fusion = InterFusion(config.fusion)
+
+    def forward(self, rgb_BLC: Tensor, face_BTCSS: Tensor, mask_BT: Tensor) -> Tensor:
+        """Float32 [B, num_classes]; absent crops are 0 in faces and mask."""
+        crops = face_BTCSS.flatten(0, 1)
+        embedded = self.swinface.expression(crops).fam
+        return self.fusion(rgb_BLC, embedded.unflatten(0, (-1, face_BTCSS.shape[1])), mask_BT)
+
+
+class MicroGestureNet(nn.Module):
+    """One task, `micro_gesture`."""
+
+    def __init__(self, mvit: MViTConfig, head: MicroGestureConfig) -> None:
+        super().__init__()
+        self.trunk = MViT(mvit)
+        self.micro_gesture = MicroGestureHead(head)
+
+    def forward(self, rgb: Tensor, pose: Tensor, pose_mask: Tensor) -> tuple[Tensor]:
+        """Logits from float32 [B, 3, T, S, S], [B, 3, Tp, V] and [B, Tp, V]."""
+        return (self.micro_gesture(self.trunk.tokens(rgb), pose, pose_mask),)
+
+
+class EmotionNet(nn.Module):
+    """One task, `emotion`."""
+
+    def __init__(self, mvit: MViTConfig, head: EmotionConfig) -> None:
+        super().__init__()
+        self.trunk = MViT(mvit)
+        self.emotion = EmotionHead(head)
+
+    def forward(self, rgb: Tensor, face: Tensor, face_mask: Tensor) -> tuple[Tensor]:
+        """Logits from float32 [B, 3, T, S, S], [B, Tf, 3, S, S] and [B, Tf]."""
+        return (self.emotion(self.trunk.tokens(rgb), face, face_mask),)
+
+
+class JointNet(nn.Module):
+    """Both tasks on one trunk."""
+
+    def __init__(
+        self, mvit: MViTConfig, gesture: MicroGestureConfig, emotion: EmotionConfig
+    ) -> None:
+        super().__init__()
+        self.trunk = MViT(mvit)
+        self.micro_gesture = MicroGestureHead(gesture)
+        self.emotion = EmotionHead(emotion)
+
+    def forward(
+        self, rgb: Tensor, pose: Tensor, pose_mask: Tensor, face: Tensor, face_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of micro_gesture and of emotion; arguments as of the other two networks."""
+        tokens = self.trunk.tokens(rgb)
+        return self.micro_gesture(tokens, pose, pose_mask), self.emotion(tokens, face, face_mask)
+
+
+Net = MicroGestureNet | EmotionNet | JointNet
+
+
+def build_net(config: NetConfig) -> Net:
+    """The network that the config describes, freshly initialised from torch's global generator."""
+    if config.emotion is None:
+        assert config.micro_gesture is not None
+        return MicroGestureNet(config.mvit, config.micro_gesture)
+    if config.micro_gesture is None:
+        return EmotionNet(config.mvit, config.emotion)
+    return JointNet(config.mvit, config.micro_gesture, config.emotion)

@@ -1,0 +1,286 @@
+"""Recipes: everything that defines a model but its weights, as one frozen value.
+
+A recipe holds the network's dimensions and the parts of the manifest that follow from the design:
+window, sampling, normalisation, outputs. `dump_recipe` is what is saved beside a checkpoint.
+
+- `micro_gesture`, `emotion`: full size, one bundle a task, as arXiv 2512.23291 arranges them.
+- `joint`: both tasks on one MViTv2-S trunk, which then runs once a window.
+- `demo`: `joint` reduced for a laptop's processor.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from engines.manifest import (
+    CropRule,
+    FaceInput,
+    InputSpec,
+    OutputSpec,
+    PoseInput,
+    RgbInput,
+    Sampling,
+    Thresholds,
+    WindowSpec,
+)
+from engines.skeleton import LAYOUTS
+from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
+from train.models.agcn import AGCNConfig
+from train.models.attention import AttentionConfig
+from train.models.fusion import InterFusionConfig, SceneConfig, TokenClock, TokenFusionConfig
+from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
+from train.models.mvit import MViTConfig, mvit_v2_s
+from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig, swinface_expression
+
+_SPAN_S = 2.13
+"""16 frames at 7.5 Hz, the clip of the public MViTv2-S; iMiGUE's gestures last 2.5 s on average."""
+_TOLERANCE_S = 0.1
+"""Wider than half a frame of a 7.5 Hz camera, narrower than the shortest gestures."""
+_POSE_LAYOUT = "upper25"
+_MIN_CONF = 0.5
+"""MediaPipe's own limit for a joint that counts as visible."""
+_INTENDED_USE = (
+    "Research and demonstration on one consenting person before a camera, seen from the waist up."
+)
+_LIMITS = (
+    "Not for decisions about people. In the EU inferring emotions at work or in education is "
+    "forbidden, and elsewhere the person must be told."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What `export`, and later training, need to know of a model."""
+
+    name: str
+    net: NetConfig
+    window: WindowSpec
+    layout: str
+    """Skeleton layout of the windows."""
+    crop: CropRule
+    storage: tuple[int, int]
+    """(h, w) px of Window.rgb."""
+    face_size: int
+    """Side in px of Window.faces."""
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    intended_use: str
+    limits: str
+
+
+def micro_gesture() -> Recipe:
+    """Full size, one task: MViTv2-S and 2s-AGCN, joined by CrossModalTokenFusion."""
+    rgb, pose, _ = _FULL_INPUTS
+    net = NetConfig(mvit_v2_s(), _full_gesture(), None)
+    return _recipe("micro_gesture", net, (rgb, pose))
+
+
+def emotion() -> Recipe:
+    """Full size, one task: MViTv2-S and SwinFace, joined by InterFusion."""
+    rgb, _, face = _FULL_INPUTS
+    return _recipe("emotion", NetConfig(mvit_v2_s(), None, _full_emotion()), (rgb, face))
+
+
+def joint() -> Recipe:
+    """Full size, both tasks on one MViTv2-S trunk."""
+    net = NetConfig(mvit_v2_s(), _full_gesture(), _full_emotion())
+    return _recipe("joint", net, _FULL_INPUTS)
+
+
+def demo() -> Recipe:
+    """`joint`, reduced: half the frames, a quarter of the pixels, an eighteenth of the weights."""
+    return _recipe("demo", _demo_net(), _DEMO_INPUTS)
+
+
+RECIPES = {make.__name__: make for make in (micro_gesture, emotion, joint, demo)}
+"""By the name that the command line takes."""
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Indented JSON; two recipes are the same if their texts are."""
+    values = TypeAdapter(Recipe).dump_python(recipe, mode="json")
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def differing_keys(a: str, b: str) -> list[str]:
+    """Dotted names of the entries in which two dumped recipes differ.
+
+    Raises:
+        ValueError: a text is not JSON.
+    """
+    return sorted(_differences(json.loads(a), json.loads(b), ""))
+
+
+def _differences(a: Any, b: Any, where: str) -> set[str]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        keys = [(key, a.get(key), b.get(key)) for key in {*a, *b}]
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        keys = [(str(i), *pair) for i, pair in enumerate(zip(a, b, strict=True))]
+    else:
+        return set() if a == b else {where}
+    found = (_differences(x, y, f"{where}.{key}" if where else key) for key, x, y in keys)
+    return set().union(*found)
+
+
+def _inputs(
+    *, frames: int, side: int, storage: int, poses: int, faces: int, face_side: int
+) -> tuple[RgbInput, PoseInput, FaceInput]:
+    def sampling(count: int) -> Sampling:
+        return Sampling(frames=count, span_s=_SPAN_S, tolerance_s=_TOLERANCE_S)
+
+    rgb = RgbInput(
+        modality="rgb", name="rgb", shape=(3, frames, side, side), dtype="float32",
+        sampling=sampling(frames), resize=storage, crop=side,
+        mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), missing="hold",
+    )  # fmt: skip
+    layout = LAYOUTS[_POSE_LAYOUT]
+    pose = PoseInput(
+        modality="pose", name="pose", mask="pose_mask", shape=(3, poses, layout.num_joints),
+        dtype="float32", sampling=sampling(poses), layout=layout.name,
+        coordinates="weak_perspective", root=("left_shoulder", "right_shoulder"),
+        root_per="window", scale="shoulders", min_conf=_MIN_CONF, missing="zero",
+    )  # fmt: skip
+    face = FaceInput(
+        modality="face", name="face", mask="face_mask", shape=(faces, 3, face_side, face_side),
+        dtype="float32", sampling=sampling(faces), size=face_side,
+        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), missing="zero",
+    )  # fmt: skip
+    return rgb, pose, face
+
+
+_FULL_INPUTS = _inputs(frames=16, side=224, storage=256, poses=64, faces=4, face_side=112)
+_DEMO_INPUTS = _inputs(frames=8, side=112, storage=128, poses=32, faces=4, face_side=112)
+
+
+def _outputs(net: NetConfig) -> tuple[OutputSpec, ...]:
+    gesture = OutputSpec(
+        name="micro_gesture_logits", task="micro_gesture", class_names=MICRO_GESTURES,
+        background=ILLUSTRATIVE, kind="events", activation="softmax", temperature=1.0,
+        thresholds=Thresholds(on=0.5, off=0.35),
+    )  # fmt: skip
+    emotion = OutputSpec(
+        name="emotion_logits", task="emotion", class_names=EMOTIONS,
+        background=None, kind="state", activation="softmax", temperature=1.0,
+        thresholds=Thresholds(on=0.65, off=0.55),
+    )  # fmt: skip
+    pairs = ((gesture, net.micro_gesture), (emotion, net.emotion))
+    return tuple(output for output, head in pairs if head is not None)
+
+
+def _recipe(name: str, net: NetConfig, inputs: tuple[InputSpec, ...]) -> Recipe:
+    storage = next(i.resize for i in inputs if isinstance(i, RgbInput))
+    return Recipe(
+        name=name,
+        net=net,
+        window=WindowSpec(span_s=_SPAN_S, anchor=0.5, min_coverage=0.5, max_gap_s=0.5),
+        layout="mediapipe33",
+        crop=CropRule(scale=3.2, shift=0.45, slack=0.15, tau_s=0.5),
+        storage=(storage, storage),
+        face_size=112,
+        inputs=inputs,
+        outputs=_outputs(net),
+        intended_use=_INTENDED_USE,
+        limits=_LIMITS,
+    )
+
+
+def _attention(width: int, heads: int, blocks: int, mlp_ratio: int) -> AttentionConfig:
+    return AttentionConfig(
+        width=width, heads=heads, blocks=blocks, mlp_ratio=mlp_ratio, dropout=0.1,
+        time_features=16, periods_s=(0.25, 8.0),
+    )  # fmt: skip
+
+
+def _scene(mvit: MViTConfig, rgb: RgbInput) -> SceneConfig:
+    _, frames, height, width = rgb.shape
+    _, rows, columns = mvit.token_grid(frames, height, width)
+    clock = TokenClock(frames, mvit.patch_stride[0], rgb.sampling.span_s)
+    return SceneConfig(mvit.dims[-1], clock, (rows, columns))
+
+
+def _gesture(
+    mvit: MViTConfig, agcn: AGCNConfig, inputs: tuple[RgbInput, PoseInput], fusion: AttentionConfig
+) -> MicroGestureConfig:
+    rgb, pose = inputs
+    stride = math.prod(agcn.strides)
+    return MicroGestureConfig(
+        layout=pose.layout,
+        agcn=agcn,
+        fusion=TokenFusionConfig(
+            scene=_scene(mvit, rgb),
+            pose_channels=agcn.widths[-1],
+            pose_clock=TokenClock(pose.sampling.frames, stride, pose.sampling.span_s),
+            joints=agcn.num_joints,
+            attention=fusion,
+            num_classes=len(MICRO_GESTURES),
+            rgb_dropout=0.1,
+            pose_dropout=0.1,
+        ),
+    )
+
+
+def _emotion(
+    mvit: MViTConfig,
+    swinface: SwinFaceConfig,
+    inputs: tuple[RgbInput, FaceInput],
+    fusion: AttentionConfig,
+) -> EmotionConfig:
+    rgb, face = inputs
+    return EmotionConfig(
+        swinface=swinface,
+        fusion=InterFusionConfig(
+            scene=_scene(mvit, rgb),
+            face_channels=swinface.branch_dim,
+            face_clock=TokenClock(face.sampling.frames, 1, face.sampling.span_s),
+            attention=fusion,
+            num_classes=len(EMOTIONS),
+            rgb_dropout=0.1,
+            face_dropout=0.1,
+        ),
+    )
+
+
+def _agcn(**changes: Any) -> AGCNConfig:
+    layout = LAYOUTS[_POSE_LAYOUT]
+    return AGCNConfig(layout.bones, layout.num_joints, len(MICRO_GESTURES), **changes)
+
+
+def _full_gesture() -> MicroGestureConfig:
+    rgb, pose, _ = _FULL_INPUTS
+    return _gesture(mvit_v2_s(), _agcn(), (rgb, pose), _attention(256, 8, 2, 4))
+
+
+def _full_emotion() -> EmotionConfig:
+    rgb, _, face = _FULL_INPUTS
+    return _emotion(mvit_v2_s(), swinface_expression(), (rgb, face), _attention(256, 8, 2, 4))
+
+
+def _demo_net() -> NetConfig:
+    rgb, pose, face = _DEMO_INPUTS
+    half, whole = (1, 2, 2), (1, 1, 1)
+    mvit = MViTConfig(
+        dims=(48, 96, 96, 192, 192, 192),
+        heads=(1, 2, 2, 4, 4, 4),
+        q_strides=(whole, half, whole, half, whole, whole),
+        num_classes=len(MICRO_GESTURES),
+        embed_dim=48,
+        frames=rgb.sampling.frames,
+        size=rgb.crop,
+        kv_stride=(1, 4, 4),
+        drop_path=0.1,
+    )
+    agcn = _agcn(widths=(32, 32, 64, 64, 128, 128), strides=(1, 1, 2, 1, 2, 1))
+    swinface = SwinFaceConfig(
+        patch=4, embed_dim=48, depths=(2, 2, 1), heads=(2, 4, 8), recognition_dim=128,
+        attention_dims=(32, 48, 48), gate_dim=16,
+        branches=(EXPRESSION_BRANCH,), tasks=(EXPRESSION,),
+    )  # fmt: skip
+    return NetConfig(
+        mvit,
+        _gesture(mvit, agcn, (rgb, pose), _attention(96, 4, 2, 2)),
+        _emotion(mvit, swinface, (rgb, face), _attention(96, 4, 1, 2)),
+    )
