@@ -116,7 +116,7 @@ def _config(args: argparse.Namespace) -> Config:
 def _analyze(args: argparse.Namespace) -> None:
     from realtime.runs import run_analyze
 
-    run_analyze(
+    summary = run_analyze(
         args.source,
         args.out,
         bundles=args.bundle or [DEMO_BUNDLE],
@@ -125,6 +125,7 @@ def _analyze(args: argparse.Namespace) -> None:
         pose_model=args.pose_model,
         face_model=args.face_model,
     )
+    print(summary)
 
 
 def _live(args: argparse.Namespace) -> None:
@@ -144,7 +145,9 @@ def _live(args: argparse.Namespace) -> None:
         face_model=args.face_model,
     )
     if args.headless:
-        run_headless(session, args.source, out=args.out, duration_s=args.duration)
+        summary = run_headless(session, args.source, out=args.out, duration_s=args.duration)
+        if summary:
+            print(summary)
         return
     from realtime.ui import SourceChoices, serve
 

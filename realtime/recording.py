@@ -93,6 +93,17 @@ class Recording:
             self._video.write(snapshot)
         self._last_frame = frame
 
+    def summary(self) -> str:
+        """What lies in the folder, in a line or two for people; to be asked after the end."""
+        c = self._tally.counts
+        text = (
+            f"{self._folder}: {VIDEO_FILE}, {TIMELINE_FILE}, {EVENTS_FILE} ({c.events} events), "
+            f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
+        )
+        if any(m.source.is_untrained for m in self._record.bundles):
+            text += "\nThe bundle is untrained: its weights are random and its predictions too."
+        return text
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

@@ -1,7 +1,9 @@
 """Whole runs without a page: a clip into a folder of results, a camera onto the terminal."""
 
+import contextlib
 import functools
 import math
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from engines.engine import STAGES, Engine
 from realtime.config import Config
 from realtime.errors import SourceError
+from realtime.interrupt import ended_by_signals
 from realtime.lineup import Lineup, describe_runtimes, load_lineup
 from realtime.perception import open_perceiver
 from realtime.pipeline import analyze
@@ -53,10 +56,10 @@ def run_analyze(
     device: str,
     pose_model: Path | None = None,
     face_model: Path | None = None,
-) -> None:
+) -> str:
     """Analyze a clip into a folder: every frame, as fast as it goes, with a progress bar.
 
-    What was written stays readable if it is interrupted.
+    Returns what was left, in words. What was written stays readable if it is interrupted.
 
     Raises:
         TellsError: what cannot be opened, read or written; nothing is lost.
@@ -98,6 +101,7 @@ def run_analyze(
             write(snapshot)
             if snapshot.predictions:
                 stages.add_engines(engines)
+    return recording.summary()
 
 
 class _Stages:
@@ -140,61 +144,59 @@ def _with_progress(source: Source) -> Iterator[Frame]:
 
 def run_headless(
     session: LiveSession, uri: str, *, out: Path | None, duration_s: float | None
-) -> None:
+) -> str:
     """Watch a source without a page, until its end, `duration_s` seconds, or Ctrl-C.
 
-    Events are printed as they become known. With `out`, everything is recorded as by `run_analyze`.
+    Events are printed as they become known. With `out`, all is recorded as by `run_analyze`, and
+    what was left is returned in words.
 
     Raises:
         TellsError: what cannot be opened or written.
     """
-    config = session.lineup.config
-    reopen = functools.partial(open_source, uri, realtime=True, timeout_s=config.source_timeout_s)
+    timeout_s = session.lineup.config.source_timeout_s
+    reopen = functools.partial(open_source, uri, realtime=True, timeout_s=timeout_s)
     with ExitStack() as stack:
-        source = reopen()
-        stack.callback(source.close)
+        source = stack.enter_context(reopen())
         stack.enter_context(session)
-        recording = (
-            stack.enter_context(
-                Recording(
-                    out,
-                    command="live",
-                    source=source.id,
-                    lineup=session.lineup,
-                    device=session.device,
-                    runtime=session.runtime,
-                )
+        recording = None
+        if out is not None:
+            recording = Recording(
+                out,
+                command="live",
+                source=source.id,
+                lineup=session.lineup,
+                device=session.device,
+                runtime=session.runtime,
             )
-            if out is not None
-            else None
-        )
+            stack.enter_context(recording)
         camera = session.add_camera(source, reopen=reopen if source.is_live else None)
         reader = session.reader(camera)
-        with tqdm(bar_format="{desc}", desc="starting") as line:
-            try:
-                for snapshot in _watch(reader, duration_s):
-                    _tell(line, snapshot, session.lineup)
-                    if recording is not None:
-                        recording.write(snapshot)
-            except KeyboardInterrupt:
-                line.write("Stopping.")
-            session.remove_camera(camera)
-            for snapshot in _watch(reader, math.inf):
-                _tell(line, snapshot, session.lineup)
-                if recording is not None:
-                    recording.write(snapshot)
+        is_ended = stack.enter_context(ended_by_signals())
+        line = stack.enter_context(tqdm(bar_format="{desc}", desc="starting"))
+        for snapshot in _watch(session, camera, reader, is_ended, duration_s):
+            _tell(line, snapshot, session.lineup)
+            if recording is not None:
+                recording.write(snapshot)
+    return recording.summary() if recording is not None else ""
 
 
-def _watch(reader: SnapshotReader, duration_s: float | None) -> Iterator[Snapshot]:
-    """Snapshots as they come, until the stream or the time ends."""
+def _watch(
+    session: LiveSession,
+    camera: str,
+    reader: SnapshotReader,
+    is_ended: threading.Event,
+    duration_s: float | None,
+) -> Iterator[Snapshot]:
+    """Snapshots as they come; when the time or somebody ends it, those that are left."""
     end = time.monotonic() + (duration_s if duration_s is not None else math.inf)
-    while time.monotonic() < end:
-        try:
-            snapshot = reader.next(timeout_s=min(0.5, max(end - time.monotonic(), 0.0)))
-        except EndOfStream:
-            return
-        if snapshot is not None:
-            yield snapshot
+    with contextlib.suppress(EndOfStream):
+        while not is_ended.is_set() and time.monotonic() < end:
+            if (snapshot := reader.next(timeout_s=0.2)) is not None:
+                yield snapshot
+        session.remove_camera(camera)
+        while True:
+            if (snapshot := reader.next(timeout_s=0.2)) is not None:
+                yield snapshot
 
 
 def _tell(line: "tqdm[None]", snapshot: Snapshot, lineup: Lineup) -> None:

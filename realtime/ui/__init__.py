@@ -8,7 +8,7 @@ stage.py       the shared camera: opened, stopped and exchanged from the page
 pictures.py    one camera's newest picture, drawn and encoded once for all who watch it
 messages.py    records -> JSON
 access.py      who may connect, and who may choose a source
-live.html, live.js, style.css
+live.html, live.js, style.css, icon.svg
 
 Importing it takes seconds, because Gradio does; only `demo` and `live` do so.
 """

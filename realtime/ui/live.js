@@ -73,6 +73,7 @@ window.Tells = (() => {
       this.root.querySelector(".switch").hidden = !emotion;
       this.at("emotion-note").textContent = emotion ? NOTICE : "The host has switched emotion inference off.";
       if (emotion) this.setGauge(emotion);
+      this.clearEvents();
       this.drawState();
     }
 
@@ -95,7 +96,8 @@ window.Tells = (() => {
 
     setState(state) {
       const isNew = state.source !== this.state.source || state.mode !== this.state.mode;
-      if (isNew || state.phase === "opening") this.clearEvents();
+      const isOther = state.phase === "opening" || (isNew && state.phase === "running");
+      if (isOther) this.clearEvents();  // Not on stop: what was seen may still be read.
       if (isNew || !["running", "ended", "offline"].includes(state.phase)) this.clear();
       this.state = state;
       this.at("source").textContent = state.source;
@@ -385,7 +387,7 @@ window.Tells = (() => {
 
     offer({ may_choose, has_demo, initial }) {
       const isThere = { initial: may_choose && initial, demo: may_choose && has_demo, guest: true, watch: !may_choose };
-      const offered = SOURCES.filter(({ kind }) => isThere[kind] ?? may_choose);
+      const offered = SOURCES.filter(({ kind }) => (kind in isThere ? isThere[kind] : may_choose));
       this.at("tabs").replaceChildren(...offered.map((source) => {
         const tab = make("button", "", source.label ?? initial);
         tab.type = "button";

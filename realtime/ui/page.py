@@ -171,7 +171,8 @@ def _launch(
             app_kwargs={"routes": [WebSocketRoute(SOCKET_PATH, hub.handle)]},
             # Not as `css`: Gradio would rewrite it with a parser that splits `:is(a, b)`.
             head=f"<style>{_text('style.css')}</style><script>{_text('live.js')}</script>",
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            theme=_theme(),
+            favicon_path=str(resources.files("realtime.ui") / "icon.svg"),
             prevent_thread_lock=True,
             quiet=True,
             ssr_mode=False,  # its proxy forwards no web sockets
@@ -186,6 +187,26 @@ def _launch(
     # With a live share Gradio's pages load their scripts from its cloud; ours are all local.
     demo.share = False
     return demo.server_app
+
+
+def _theme() -> Any:
+    """Dark for everybody, and no fonts from elsewhere; what shows of it is the login page."""
+    dark = {
+        "body_background_fill": "#0d1117",
+        "background_fill_primary": "#0d1117",
+        "background_fill_secondary": "#0d1117",
+        "block_background_fill": "#151b24",
+        "block_border_color": "#263041",
+        "border_color_primary": "#263041",
+        "body_text_color": "#e8edf4",
+        "block_label_text_color": "#93a1b5",
+        "block_info_text_color": "#93a1b5",
+        "block_title_text_color": "#93a1b5",
+        "input_background_fill": "#0d1117",
+        "input_border_color": "#263041",
+    }
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    return theme.set(**dark, **{f"{name}_dark": color for name, color in dark.items()})
 
 
 def _free_port(host: str, port: int | None) -> int:
