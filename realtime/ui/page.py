@@ -5,16 +5,13 @@ import io
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
-import threading
 import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -22,6 +19,7 @@ from gradio.tunneling import CURRENT_TUNNELS
 from starlette.routing import WebSocketRoute
 
 from realtime.errors import PageError
+from realtime.interrupt import ended_by_signals
 from realtime.overlay import draw_subject
 from realtime.sources import BrowserSource, open_source, without_credentials
 from realtime.ui.access import Access
@@ -76,7 +74,7 @@ def serve(
     """
     login = auth or (("tells", secrets.token_urlsafe(9)) if share else None)
     with (
-        _ended_by_signals() as is_ended,
+        ended_by_signals() as is_ended,
         open_page(
             session,
             sources=sources,
@@ -256,22 +254,3 @@ def _say_share(page: LivePage, login: tuple[str, str] | None) -> None:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; elsewhere than on the main thread, nothing does."""
-    is_ended = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield is_ended
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        is_ended.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield is_ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
