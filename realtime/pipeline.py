@@ -1,8 +1,9 @@
-"""The offline loop: every frame, no threads, deterministic."""
+"""The offline loop: every frame, in order, deterministic."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from realtime.ahead import ahead
 from realtime.buffer import ObservationBuffer
 from realtime.decide import Decider
 from realtime.predictor import Predictor
@@ -20,13 +21,13 @@ def analyze(
 ) -> Iterator[Snapshot]:
     """One snapshot a frame, in order; the last one carries the events that the end closes.
 
+    The source and perception, the slowest stage, each work ahead on a thread of their own.
     Each snapshot is given out one frame late, because only then is it known not to be the last.
     """
     held: Snapshot | None = None
-    for frame in frames:
+    for frame, observation in ahead((frame, perceiver(frame)) for frame in ahead(frames)):
         if held is not None:
             yield held
-        observation = perceiver(frame)
         buffer.append(observation)
         predictions = []
         while new := predictor.step({frame.source: buffer}):

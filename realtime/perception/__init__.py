@@ -71,8 +71,9 @@ class Perceiver:
         pose = self._subject(frame)
         if self._subject.has_changed:
             self._crop.reset()
+            self._face.reset()
         rgb, crop = self._crop(frame.image, pose, frame.t)
-        face = self._face(frame.image, pose)
+        face = self._face(frame.image, pose, frame.t)
         return Observation(
             t=frame.t,
             index=frame.index,
@@ -91,6 +92,7 @@ class Perceiver:
         self._estimator.reset()
         self._subject.reset()
         self._crop.reset()
+        self._face.reset()
 
 
 def open_perceiver(

@@ -6,6 +6,8 @@
   make one up from chin and hands.
 - Where a hand in the face blinds it, the pose's own eyes, nose and mouth take over, unless the head
   is turned away or out of the picture.
+- The detector runs ten times a second; in between, its last finding moves as the pose's face points
+  do (a third of the time for a crop that models sample twice or three times a second).
 - Both give four points: eyes, nose tip, mouth centre. The template's mouth centre is the mean of
   its two mouth corners.
 """
@@ -49,6 +51,8 @@ _SEARCH_PX = 192
 """Side of the picture that the detector gets; its own input is 128 px."""
 _HEAD_M = 0.55
 """Side of the head region in metres: a head and as much again."""
+_REFIND_S = 0.1
+"""A detected face is carried along with the pose for less than this, in stream seconds."""
 _MIN_CONF = 0.5
 _MIN_EYE_RATIO = 0.35
 """Distance of the eyes over that of eyes and mouth: 0.87 from the front, 0 in profile."""
@@ -100,6 +104,7 @@ class FaceFinder:
         """
         from mediapipe import tasks
 
+        self.reset()
         try:
             options = tasks.vision.FaceDetectorOptions(
                 base_options=tasks.BaseOptions(model_asset_buffer=model.read_bytes()),
@@ -129,17 +134,22 @@ class FaceFinder:
         """Release MediaPipe's graph; a second call does nothing."""
         self._detector.close()
 
-    def __call__(self, image: Image, pose: Pose | None) -> Face | None:
+    def reset(self) -> None:
+        """Forget the last detection: the next frame is of another person or another time."""
+        self._last: tuple[float, _Found, Pose] | None = None
+
+    def __call__(self, image: Image, pose: Pose | None, t: float) -> Face | None:
         """The subject's face, or without a pose the largest face; None where there is none.
 
         Args:
             image: uint8 [H, W, 3] RGB.
             pose: the subject's, in px of the image.
+            t: stream seconds.
         """
         if pose is None:
             found = max(self._detect(image), key=_side, default=None)
         elif _is_inside(pose.xy[list(_POINTS[:3])], image):
-            found = self._in_head(image, pose) or _from_pose(pose)
+            found = self._carried(pose, t) or self._found(image, pose, t) or _from_pose(pose)
         else:
             found = None
         if found is None:
@@ -148,6 +158,27 @@ class FaceFinder:
             image, similarity(found.points, _TEMPLATE_4), (FACE_SIZE, FACE_SIZE)
         )  # bilinear, black border
         return Face(np.ascontiguousarray(crop, np.uint8), found.box, found.conf)
+
+    def _carried(self, pose: Pose, t: float) -> _Found | None:
+        """The last detection, moved and turned as the pose's face points have since."""
+        if self._last is None or not 0 < t - self._last[0] < _REFIND_S:
+            return None
+        _, found, then = self._last
+        points = [p.xy[list(_POINTS)].astype(np.float64) for p in (then, pose)]
+        motion = similarity(*points)
+        box = found.box.reshape(2, 2).astype(np.float64)
+        half = (box[1] - box[0]) / 2 * np.hypot(motion[0, 0], motion[1, 0])
+        middle = motion[:, :2] @ box.mean(0) + motion[:, 2]
+        return _Found(
+            points=found.points @ motion[:, :2].T + motion[:, 2],
+            box=np.concatenate((middle - half, middle + half)).astype(np.float32),
+            conf=found.conf,
+        )
+
+    def _found(self, image: Image, pose: Pose, t: float) -> _Found | None:
+        found = self._in_head(image, pose)
+        self._last = (t, found, pose) if found is not None else None
+        return found
 
     def _detect(self, image: Image) -> list[_Found]:
         height, width = image.shape[:2]

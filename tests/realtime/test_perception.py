@@ -1,6 +1,5 @@
 """Perception with the real models on real people: pose, face, region, and who is followed."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from engines.manifest import CropRule, ModelFile, PerceptionSpec
 from realtime.errors import PerceptionError
 from realtime.perception import Perceiver, open_perceiver
 from realtime.perception.crop import SubjectCrop, cut_square
-from realtime.perception.face import TEMPLATE_112, FaceFinder, similarity
+from realtime.perception.face import FaceFinder
 from realtime.perception.models import FACE_MODEL, POSE_MODEL, PerceptionModels
 from realtime.perception.pose import PoseEstimator
 from realtime.perception.subject import pixels_per_metre, shoulders
@@ -160,58 +159,6 @@ def test_no_face_is_made_up_where_the_head_is_out_of_the_picture(
         poses += o.pose is not None
         assert o.face is None
     assert poses > 0  # it is not for want of a pose
-
-
-def test_a_close_face_without_a_pose_is_found(
-    shared: Path, perception_models: PerceptionModels
-) -> None:
-    image = next(frames(shared / "media" / ONE_FACE)).image
-    with FaceFinder(perception_models.face_path) as finder:
-        face = finder(image, None)
-        assert finder(BLANK, None) is None
-    assert face is not None
-    assert face.conf > 0.5
-
-
-def turned(pose: Pose) -> Pose:
-    """The same person from behind: left and right change sides, the nose is far."""
-    return Pose(pose.xy * (-1, 1) + (640, 0), pose.xyz * (-1, 1, -1), pose.conf.copy(), pose.layout)
-
-
-def with_conf(pose: Pose, joint: int, conf: float) -> Pose:
-    values = pose.conf.copy()
-    values[joint] = conf
-    return Pose(pose.xy.copy(), pose.xyz.copy(), values, pose.layout)
-
-
-def test_the_pose_stands_in_for_a_blind_detector_only_where_it_can_be_trusted(
-    perception_models: PerceptionModels,
-) -> None:
-    with FaceFinder(perception_models.face_path) as finder:
-        face = finder(BLANK, a_pose())  # there is nothing that the detector could find
-        assert face is not None
-        assert face.conf == pytest.approx(0.99)
-        assert face.box[0] < 320 < face.box[2]
-        assert finder(BLANK, turned(a_pose())) is None
-        assert finder(BLANK, with_conf(a_pose(), 5, 0.2)) is None
-        assert finder(BLANK, a_pose(centre=(320, 60))) is None  # the eyes are above the edge
-        profile = a_pose()
-        xy = profile.xy.copy()
-        xy[[2, 5], 0] = (322, 318)
-        assert finder(BLANK, Pose(xy, profile.xyz.copy(), profile.conf.copy(), "x")) is None
-
-
-def test_similarity_equals_the_reference_matrices(shared: Path) -> None:
-    cases = json.loads((shared / "parity" / "preprocess.json").read_text())["face_alignment"]
-    assert np.array_equal(TEMPLATE_112, cases["template_112"])
-    for case in cases["cases"]:
-        matrix = similarity(np.array(case["landmarks"]), TEMPLATE_112)
-        assert np.abs(matrix - case["matrix_2x3"]).max() < 1e-6
-
-
-def test_a_mirrored_template_is_not_matched_by_reflecting() -> None:
-    matrix = similarity(TEMPLATE_112 * (-1, 1), TEMPLATE_112)
-    assert np.linalg.det(matrix[:, :2]) > 0
 
 
 def test_scale_and_shoulder_width_do_not_shrink_when_somebody_turns() -> None:
