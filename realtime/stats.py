@@ -21,8 +21,11 @@ class Rate:
         recent = [t for t in tuple(self._times) if t > now - self._span_s]
         if len(recent) < 2:
             return 0.0
-        # Up to `now`, so that a rate falls when its events stop; over intervals, not events.
-        return (len(recent) - 1) / max(now - recent[0], 1e-9)
+        # Over whole intervals; one that has lasted longer than usual counts, so that a rate falls
+        # when its events stop.
+        taken = recent[-1] - recent[0]
+        usual = taken / (len(recent) - 1)
+        return (len(recent) - 1) / max(taken + max(now - recent[-1] - usual, 0.0), 1e-9)
 
 
 class Latencies:

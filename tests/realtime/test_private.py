@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +93,32 @@ def test_live_contacts_nobody(strace: str, tmp_path: Path, perception_models: ob
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
     assert contacted(log) == set()
+
+
+def test_the_page_contacts_nobody(strace: str, tmp_path: Path, perception_models: object) -> None:
+    """The demo on its bundled clip, looked at over HTTP while it predicts, then ended by Ctrl-C."""
+    log, port = tmp_path / "log", free_port()
+    looked: list[int] = []
+
+    def has_been_looked_at() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+                looked.append(page.status)
+        except OSError:
+            return False
+        time.sleep(5)
+        return True
+
+    run = watch(
+        strace, log, "-m", "realtime", "demo", "--no-browser", "--port", str(port),
+        until=has_been_looked_at,
+    )  # fmt: skip
+    assert looked == [200], run.stdout
+    assert run.returncode == 0, run.stdout
+    assert contacted(log) == set()
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
