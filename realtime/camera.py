@@ -205,7 +205,7 @@ class Camera:
             capture_hz=self._capture_rate.hz(now),
             perception_hz=self._perception_rate.hz(now),
             prediction_hz=self._prediction_rate.hz(now),
-            frames_dropped=self._slot.num_dropped,
+            frames_dropped=self._slot.num_dropped + self._source.num_dropped,
             latency_p50_s=self._latencies.percentile(50),
             latency_p95_s=self._latencies.percentile(95),
             prediction_age_s=age,

@@ -33,7 +33,7 @@ class ScriptedSource:
         pace: Callable[[int], None] = lambda index: None,
     ) -> None:
         self.id, self.is_live, self.fps, self.size = name, True, 30.0, (64, 48)
-        self.num_frames, self.duration_s = None, None
+        self.num_frames, self.duration_s, self.num_dropped = None, None, 0
         self._script, self._pace, self.is_closed = list(script), pace, False
         self._next = 0
 

@@ -57,6 +57,10 @@ class Source(Protocol):
         """Frames from start to end, maybe an estimate (for a progress bar); None = no end known."""
 
     @property
+    def num_dropped(self) -> int:
+        """Frames that a newer one replaced before they were taken; 0 where none can be."""
+
+    @property
     def duration_s(self) -> float | None:
         """Seconds from start to end; None = no end known."""
 

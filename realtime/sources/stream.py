@@ -45,6 +45,7 @@ class FileSource:
         self.fps, self.size = self._video.fps, self._video.size
         self.num_frames = None if loop else self._video.num_frames
         self.duration_s = None if loop else self._video.duration_s
+        self.num_dropped = 0
         self._corrupt_before = 0
         self._lock = threading.Lock()  # the container is used and closed by one thread at a time
         self._stopping = threading.Event()

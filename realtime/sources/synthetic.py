@@ -41,6 +41,7 @@ class SyntheticSource:
         self.size = parameters.size
         endless = loop or parameters.seconds is None
         self.duration_s = None if endless else parameters.seconds
+        self.num_dropped = 0
         self.num_frames = (
             None if self.duration_s is None else max(1, round(self.duration_s * parameters.fps))
         )

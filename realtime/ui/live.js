@@ -255,7 +255,7 @@ window.Tells = (() => {
         value.textContent = text;
         value.classList.toggle("bad", Boolean(isBad));
       }
-      const note = this.phase === "running" && s.message;
+      const note = this.phase === "running" && (s.message || this.head.following);
       this.at("note").hidden = !note;
       this.at("note").textContent = note || "";
     }

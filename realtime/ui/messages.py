@@ -38,6 +38,7 @@ def describe_snapshot(snapshot: Snapshot, now: float, *, made: float) -> Json:
     """
     return {
         "t": _number(snapshot.frame.t),
+        "following": snapshot.observation.following,
         "estimates": [_estimate(e, snapshot.frame.t) for e in snapshot.estimates],
         "status": describe_status(snapshot.status, now, made=made),
     }
