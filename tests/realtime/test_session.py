@@ -19,7 +19,7 @@ from realtime.lineup import load_lineup
 from realtime.pipeline import analyze
 from realtime.records import Event, Prediction, Snapshot, Status
 from realtime.session import EndOfStream, LiveSession, SnapshotReader
-from tests.engines.tiny_bundle import write_tiny_bundle
+from tests.engines.tiny_bundle import DROP, write_tiny_bundle
 from tests.fakes import ScriptedPerceiver, ScriptedSource
 
 CONFIG = Config(hop_s=0.2, tau_s=0.1, min_s=0.0, gap_s=0.2, state_tau_s=0.1, retry_s=0.05)
@@ -213,6 +213,19 @@ def test_emotion_switched_off_is_neither_estimated_nor_logged(bundle: Path) -> N
     tasks = {e.task for s in snapshots for e in s.estimates}
     assert tasks == {"micro_gesture"}
     assert {p.task for s in snapshots for p in s.predictions} <= {"micro_gesture"}
+
+
+def test_two_bundles_one_for_each_task_run_side_by_side(tmp_path: Path) -> None:
+    """The paper's arrangement."""
+    gesture = write_tiny_bundle(tmp_path / "gesture", name="gesture", outputs=[{}, DROP])
+    emotion = write_tiny_bundle(tmp_path / "emotion", name="emotion", outputs=[DROP, {}])
+    with LiveSession([gesture, emotion], CONFIG, "cpu", perceive=perceive) as session:
+        source = ScriptedSource(TIMES, pace=lambda _: time.sleep(0.005))
+        snapshots = list(drain(session.reader(session.add_camera(source))))
+    seen = {(p.task, p.bundle) for s in snapshots for p in s.predictions}
+    assert seen == {("micro_gesture", "gesture 0.1"), ("emotion", "emotion 0.1")}
+    assert [e.task for e in snapshots[-1].estimates] == ["micro_gesture", "emotion"]
+    assert snapshots[-1].status.bundle == "gesture 0.1 + emotion 0.1"
 
 
 def test_bundles_that_do_not_fit_together_are_refused(bundle: Path, tmp_path: Path) -> None:
