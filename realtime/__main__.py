@@ -13,7 +13,7 @@ from typing import get_type_hints
 
 from engines.errors import TellsError
 from realtime.config import Config, load_config
-from realtime.errors import ConfigError, OutputError
+from realtime.errors import ConfigError
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DEMO_BUNDLE = ASSETS / "demo"
@@ -23,7 +23,12 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 = done, 2 = one line on stderr says what was wrong, 130 = Ctrl-C."""
+    """Run one command.
+
+    Returns:
+        0 = done (Ctrl-C is how `live` and `demo` end), 2 = one line on stderr says what was wrong,
+        130 = Ctrl-C came before it was done.
+    """
     args = _parser().parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s"
@@ -61,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument("--source", metavar="URI", help="webcam index, file, RTSP or HTTP URL")
     live.add_argument("--headless", action="store_true", help="no page: events on the terminal")
     live.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
-    live.add_argument("--out", type=Path, metavar="DIR", help="record as `analyze` does (headless)")
+    live.add_argument("--out", type=Path, metavar="DIR", help="record --source as `analyze` does")
     _add_page(live)
     _add_common(live)
     live.set_defaults(run=_live, initial=None)
@@ -113,10 +118,10 @@ def _config(args: argparse.Namespace) -> Config:
     return load_config(args.config, **{name: getattr(args, name, None) for name in names})
 
 
-def _analyze(args: argparse.Namespace) -> None:
+def _analyze(args: argparse.Namespace) -> int:
     from realtime.runs import run_analyze
 
-    summary = run_analyze(
+    summary, is_whole = run_analyze(
         args.source,
         args.out,
         bundles=args.bundle or [DEMO_BUNDLE],
@@ -126,17 +131,17 @@ def _analyze(args: argparse.Namespace) -> None:
         face_model=args.face_model,
     )
     print(summary)
+    return 0 if is_whole else INTERRUPTED
 
 
 def _live(args: argparse.Namespace) -> None:
-    from realtime.runs import open_session, run_headless
+    from realtime.runs import open_session, recording_beside, run_headless
 
     if args.duration is not None and not 0 < args.duration < float("inf"):
         raise ConfigError(f"--duration must be a positive number of seconds, got {args.duration}")
-    if args.out is not None and not args.headless:
-        raise OutputError("--out records without the page: add --headless")
-    if args.headless and args.source is None:
-        raise ConfigError("--headless needs --source: a webcam index, a file or a URL")
+    for flag in ("headless", "out"):
+        if getattr(args, flag) and args.source is None:
+            raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")
     session = open_session(
         bundles=args.bundle or [DEMO_BUNDLE],
         config=_config(args),
@@ -151,7 +156,7 @@ def _live(args: argparse.Namespace) -> None:
         return
     from realtime.ui import SourceChoices, serve
 
-    with session, _ending_after(args.duration):
+    with session, recording_beside(session, args.out), _ending_after(args.duration):
         serve(
             session,
             sources=SourceChoices(initial=args.source or args.initial, demo_clip=str(DEMO_CLIP)),
@@ -167,10 +172,13 @@ def _live(args: argparse.Namespace) -> None:
 def _ending_after(seconds: float | None) -> Iterator[None]:
     """End the page as Ctrl-C would, after so many seconds."""
     timer = threading.Timer(seconds or 0, signal.raise_signal, [signal.SIGINT])
+    timer.daemon = True
     if seconds is not None:
         timer.start()
-    yield
-    timer.cancel()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _login(text: str | None) -> tuple[str, str] | None:

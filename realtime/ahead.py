@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from typing import TypeVar
@@ -17,7 +17,7 @@ class _End:
     error: BaseException | None
 
 
-def ahead(items: Iterable[T], room: int = 2) -> Iterator[T]:
+def ahead(items: Iterable[T], room: int = 2) -> Generator[T, None, None]:
     """The items in their order, made by a thread of their own that is up to `room` items ahead.
 
     The thread has ended when the iterator is closed or exhausted.

@@ -37,29 +37,25 @@ class ObservationBuffer:
         self._has_face = np.zeros(places, np.bool_)
         self._next = 0
         self._count = 0
+        self.stretch = 0
+        """Number of the present stretch: evidence of one person without a pause."""
         self.num_thinned = 0
         """Observations that came faster than `MAX_HZ` and were left out."""
 
     def append(self, observation: Observation) -> None:
-        """Store a copy; another subject, or going back in time, begins a new stretch."""
+        """Store a copy; another person, a long pause or going back in time begin a new stretch."""
         with self._lock:
-            if observation.is_new_subject:
-                self._count = 0
             if self._count:
                 since = observation.t - self._t[self._next - 1]
-                if since <= 0:
+                if observation.is_new_subject or not 0 < since <= self._max_gap_s:
                     self._count = 0
+                    self.stretch += 1
                 elif since < 0.99 / MAX_HZ:
                     self.num_thinned += 1
                     return
             self._write(self._next, observation)
             self._next = (self._next + 1) % len(self._t)
             self._count = min(self._count + 1, len(self._t))
-
-    def reset(self) -> None:
-        """Forget everything: the next observation begins a new stretch."""
-        with self._lock:
-            self._count = 0
 
     @property
     def newest(self) -> tuple[float, float] | None:
@@ -73,7 +69,7 @@ class ObservationBuffer:
         """The evidence from `end - span_s` to `end` (stream s), copied.
 
         Raises:
-            WindowError: the stretch is not filled yet, or it has a pause longer than `max_gap_s`.
+            WindowError: the present stretch does not reach back so far yet.
         """
         with self._lock:
             order = (self._next - self._count + np.arange(self._count)) % len(self._t)
@@ -85,11 +81,6 @@ class ObservationBuffer:
             if not len(picked) or (lo == 0 and t[0] > end - span_s + 0.05 * span_s):
                 seen = end - float(t[lo]) if len(picked) else 0.0
                 raise WindowError(f"{seen:.1f} s of {span_s:.1f} s seen so far")
-            pauses = np.diff(t[max(lo - 1, 0) : hi])
-            if len(pauses) and pauses.max() > self._max_gap_s:
-                raise WindowError(
-                    f"a pause of {pauses.max():.1f} s lies in the last {span_s:.1f} s"
-                )
             return Window(
                 t=t[lo:hi],
                 rgb=self._rgb[picked],

@@ -55,7 +55,7 @@ class Camera:
         self.buffer = lineup.buffer()
         self.feed = SnapshotFeed()
         self.is_perceived = False
-        """True once the source has ended and its last frame is in the buffer."""
+        """True once the source has ended, well or not, and its last frame is in the buffer."""
         self._source, self._reopen, self._wake = source, reopen, wake
         self._retry_s = lineup.config.retry_s
         self._perceiver = perceiver
@@ -66,6 +66,8 @@ class Camera:
         self._capture_rate, self._perception_rate, self._prediction_rate = Rate(), Rate(), Rate()
         self._latencies = Latencies()
         self._seen_until: float | None = None  # arrival of the last frame that a prediction saw
+        self._error: BaseException | None = None
+        self._dropped_before = 0  # by earlier connections of the source
         self._lost: tuple[float, str] | None = None  # since (monotonic s), why
         self._windows_dropped, self._waiting = 0, ""
         self._fixed = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
@@ -100,16 +102,18 @@ class Camera:
         if predictions:
             self._prediction_rate.tick(now)
         before = self._estimates
-        self._estimates, events = self._decider.step(predictions, now=self._stream_now(now))
+        self._estimates, events = self._decider.step(
+            predictions, now=self._stream_now(now), stretch=self.buffer.stretch
+        )
         self._windows_dropped, self._waiting = num_dropped, waiting
         self.feed.record((*predictions, *events))
-        if self._lost is not None and self._estimates != before and self.feed.latest is not None:
-            self._publish(self.feed.latest)  # no frame will come to carry what went stale
+        if self._lost is not None and self._estimates != before:
+            self.feed.refresh(self._with_status)  # no frame will come to carry what went stale
 
     def finish(self) -> None:
-        """The source has ended and was predicted to its end: close what is open."""
+        """The source has ended and was predicted to its end: close what is open, say why."""
         self.feed.record(self._decider.flush(self._stream_now(time.monotonic())))
-        self.feed.finish()
+        self.feed.finish(self._error)
 
     def _stream_now(self, now: float) -> float:
         newest = self.buffer.newest
@@ -149,8 +153,7 @@ class Camera:
         if self._lost is None:
             logger.warning("%s", why)
         self._lost = (self._lost[0] if self._lost is not None else time.monotonic(), why)
-        if self.feed.latest is not None:
-            self._publish(self.feed.latest)
+        self.feed.refresh(self._with_status)
 
     def _find_again(self) -> None:
         """Open the lost source again, ever less often, until it is there or the camera stops."""
@@ -159,13 +162,15 @@ class Camera:
             assert self._reopen is not None
             self._source.close()
             try:
-                self._source = self._reopen()
+                found = self._reopen()
             except SourceError as error:
                 wait_s = min(2 * wait_s, LONGEST_RETRY_S)
                 self._lose(str(error))
             else:
+                self._dropped_before += self._source.num_dropped
+                self._source = found
                 if self._stopping.is_set():
-                    self._source.close()
+                    found.close()
                 return
 
     # The perceive thread.
@@ -175,10 +180,11 @@ class Camera:
             with self._perceiver as perceiver:
                 self._perceive_all(perceiver)
         except SlotClosed:
-            self.is_perceived = True
-            self._wake()
+            pass
         except BaseException as error:  # a worker that dies takes its exception to the readers
-            self.feed.finish(error)
+            self._error = error
+        self.is_perceived = True
+        self._wake()
 
     def _perceive_all(self, perceiver: AnyPerceiver) -> None:
         before: float | None = None
@@ -190,9 +196,10 @@ class Camera:
             self.buffer.append(observation)
             self._perception_rate.tick(time.monotonic())
             self._wake()
-            self._publish(Snapshot(frame, observation, self._estimates))
+            self.feed.publish(self._with_status(Snapshot(frame, observation, self._estimates)))
 
-    def _publish(self, snapshot: Snapshot) -> None:
+    def _with_status(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot as of now: present estimates, rates and connection."""
         now = time.monotonic()
         age = now - self._seen_until if self._seen_until is not None else float("nan")
         lost_since, why = self._lost or (None, "")
@@ -205,9 +212,9 @@ class Camera:
             capture_hz=self._capture_rate.hz(now),
             perception_hz=self._perception_rate.hz(now),
             prediction_hz=self._prediction_rate.hz(now),
-            frames_dropped=self._slot.num_dropped + self._source.num_dropped,
+            frames_dropped=self._slot.num_dropped + self._dropped_before + self._source.num_dropped,
             latency_p50_s=self._latencies.percentile(50),
             latency_p95_s=self._latencies.percentile(95),
             prediction_age_s=age,
         )
-        self.feed.publish(replace(snapshot, estimates=self._estimates, status=status))
+        return replace(snapshot, estimates=self._estimates, status=status)

@@ -241,18 +241,31 @@ class Decider:
 
     def __init__(self, tasks: Sequence[TaskSpec], config: Config) -> None:
         self._tasks = {spec.output.task: _TaskDecider(spec, config) for spec in tasks}
+        self._stretch = 0
 
     def step(
-        self, predictions: Iterable[Prediction], now: float
+        self, predictions: Iterable[Prediction], now: float, *, stretch: int = 0
     ) -> tuple[tuple[Estimate, ...], tuple[Event, ...]]:
-        """Estimates at stream time `now`, and the events that became final with the predictions."""
+        """Estimates at stream time `now`, and the events that became final.
+
+        Another stretch than before (of the predictions, or `stretch`, the buffer's present one) is
+        another person or follows a pause: nothing goes on from one to the next.
+        """
         events: list[Event] = []
         for prediction in predictions:
+            events += self._begin(prediction.stretch, now)
             events += self._tasks[prediction.task].step(prediction)
+        events += self._begin(stretch, now)
         for task in self._tasks.values():
             if task.is_stale(now):
                 events += task.interrupt(now)
         return tuple(task.estimate for task in self._tasks.values()), _in_order(events)
+
+    def _begin(self, stretch: int, now: float) -> list[Event]:
+        if stretch <= self._stretch:
+            return []
+        self._stretch = stretch
+        return list(self.flush(now))
 
     def flush(self, now: float) -> tuple[Event, ...]:
         """Close what is open: the stream is over or was interrupted at `now`."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from realtime.records import Event, Prediction, Snapshot
@@ -19,7 +19,7 @@ class SnapshotFeed:
     """One reference swapped; no lock is held while anyone draws. Any thread may call."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        self.changed = threading.Condition(threading.RLock())
         self.latest: Snapshot | None = None
         self.log: deque[Prediction | Event] = deque(maxlen=LOG_SIZE)
         self.num_logged = 0
@@ -33,6 +33,12 @@ class SnapshotFeed:
             self.latest = snapshot
             self.num_published += 1
             self.changed.notify_all()
+
+    def refresh(self, update: Callable[[Snapshot], Snapshot]) -> None:
+        """Publish the newest snapshot again, if there is one, as `update` changes it."""
+        with self.changed:
+            if self.latest is not None:
+                self.publish(update(self.latest))
 
     def record(self, entries: Sequence[Prediction | Event]) -> None:
         """Log predictions and events; each reader gets them with its next snapshot."""
@@ -71,21 +77,17 @@ class SnapshotReader:
 
         Raises:
             EndOfStream: the source has ended and all was read.
-            BaseException: what ended a worker thread.
+            BaseException: what ended the source or a worker thread, after all was read.
         """
         feed = self._feed
         with feed.changed:
             feed.changed.wait_for(self._has_news, timeout_s)
-            if feed.error is not None:
-                raise feed.error
-            entries = self._unread() if feed.latest is not None else []
-            if feed.latest is None or (feed.num_published == self._num_seen and not entries):
+            is_new = feed.num_published > self._num_seen
+            if feed.latest is None or not (is_new or (feed.is_finished and self.num_waiting)):
                 if feed.is_finished:
-                    raise EndOfStream
+                    raise feed.error or EndOfStream
                 return None
-            if feed.num_published == self._num_seen and not feed.is_finished:
-                return None
-            snapshot = feed.latest
+            snapshot, entries = feed.latest, self._unread()
             self._num_seen, self._num_read = feed.num_published, feed.num_logged
         return replace(
             snapshot,

@@ -17,6 +17,7 @@ class _Due:
     wanted: float  # stream s at which it became due
     end: float
     arrived: float
+    stretch: int
     window: Window
 
 
@@ -46,6 +47,10 @@ class Predictor:
                 return self._run(i, batch)
         return []
 
+    def is_due(self, source: str, buffer: ObservationBuffer) -> bool:
+        """True if an engine still has a window of this camera to work on."""
+        return any(self._due({source: buffer}, i) for i in range(len(self._engines)))
+
     def keep(self, sources: Collection[str]) -> None:
         """Forget all cameras but these."""
         self._next = {key: t for key, t in self._next.items() if key[0] in sources}
@@ -68,15 +73,18 @@ class Predictor:
                 continue
             end, arrived = newest
             wanted = self._next.get((source, i), end)
+            if wanted - end > self._hop_s + 1e-6:  # another stream under the same name
+                wanted = end
             if end < wanted - 1e-6:
                 continue
             try:
+                stretch = buffer.stretch
                 window = buffer.window(end, self._engines[i].manifest.window.span_s)
             except WindowError as reason:
                 self.waiting[source] = str(reason)
                 continue
             self.waiting.pop(source, None)
-            due.append(_Due(source, wanted, end, arrived, window))
+            due.append(_Due(source, wanted, end, arrived, stretch, window))
         return sorted(due, key=lambda d: d.wanted - d.end)
 
     def _run(self, i: int, batch: list[_Due]) -> list[Prediction]:
@@ -97,6 +105,7 @@ class Predictor:
                 coverage=score.coverage,
                 latency_s=done - d.arrived,
                 bundle=engine.manifest.id,
+                stretch=d.stretch,
             )
             for d, by_task in zip(batch, scores, strict=True)
             for task, score in by_task.items()

@@ -62,7 +62,9 @@ class Recording:
         self._overlay = Overlay(outputs)
         self._stack = ExitStack()
         self._sinks: tuple[Sink, ...] = ()
-        self._last_frame: tuple[str, int] | None = None
+        self.is_interrupted = False
+        """To be set where somebody ended the run before its source did."""
+        self._last_frame: tuple[str, float] | None = None
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -84,12 +86,13 @@ class Recording:
         Raises:
             OutputError: a file cannot be written; what came before stays readable.
         """
-        frame = (snapshot.frame.source, snapshot.frame.index)
+        frame = (snapshot.frame.source, snapshot.frame.t)
+        is_new = frame != self._last_frame
         for sink in self._sinks:
             sink.write(snapshot)
         self._timeline.write(snapshot)
-        if frame != self._last_frame:
-            self._tally.write(snapshot)
+        self._tally.write(snapshot, is_new_frame=is_new)
+        if is_new:
             self._video.write(snapshot)
         self._last_frame = frame
 
@@ -114,7 +117,7 @@ class Recording:
             self._stack.close()
         finally:
             if kind is None:
-                self._finish("finished")
+                self._finish("interrupted" if self.is_interrupted else "finished")
             else:
                 self._finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
 

@@ -123,6 +123,8 @@ class Prediction:
     """From the arrival of the window's last frame to this result."""
     bundle: str
     """Name and version of the bundle."""
+    stretch: int = 0
+    """Number of the stretch of evidence, of one person and without a pause, that it saw."""
 
     def __post_init__(self) -> None:
         _freeze(self.probs)

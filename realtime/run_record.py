@@ -49,13 +49,13 @@ class Tally:
         """Stream seconds from the first to the last counted frame."""
         return 0.0 if self._first_t is None else self._last_t - self._first_t
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Count one snapshot."""
+    def write(self, snapshot: Snapshot, *, is_new_frame: bool = True) -> None:
+        """Count one snapshot; of a repeated frame only its predictions and events."""
         c, seen, status = self._counts, snapshot.observation, snapshot.status
         self._counts = Counts(
-            frames=c.frames + 1,
-            frames_with_pose=c.frames_with_pose + (seen.pose is not None),
-            frames_with_face=c.frames_with_face + (seen.face is not None),
+            frames=c.frames + is_new_frame,
+            frames_with_pose=c.frames_with_pose + (is_new_frame and seen.pose is not None),
+            frames_with_face=c.frames_with_face + (is_new_frame and seen.face is not None),
             frames_dropped=max(c.frames_dropped, status.frames_dropped),
             predictions=c.predictions + len(snapshot.predictions),
             windows_dropped=max(c.windows_dropped, status.windows_dropped),

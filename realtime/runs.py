@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import math
 import threading
 import time
@@ -14,10 +15,12 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from engines.engine import STAGES, Engine
+from engines.errors import TellsError
 from realtime.config import Config
 from realtime.errors import SourceError
 from realtime.interrupt import ended_by_signals
 from realtime.lineup import Lineup, describe_runtimes, load_lineup
+from realtime.output_folder import prepare_output
 from realtime.perception import open_perceiver
 from realtime.pipeline import analyze
 from realtime.recording import Recording
@@ -25,6 +28,8 @@ from realtime.records import Event, Frame, Snapshot, Status
 from realtime.session import EndOfStream, LiveSession, SnapshotReader
 from realtime.sources import Source, open_source
 from realtime.stats import Latencies
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,10 +61,11 @@ def run_analyze(
     device: str,
     pose_model: Path | None = None,
     face_model: Path | None = None,
-) -> str:
+) -> tuple[str, bool]:
     """Analyze a clip into a folder: every frame, as fast as it goes, with a progress bar.
 
-    Returns what was left, in words. What was written stays readable if it is interrupted.
+    Ctrl-C ends it between two frames, and the folder is finished all the same. Returns what was
+    left, in words, and whether it is the whole clip.
 
     Raises:
         TellsError: what cannot be opened, read or written; nothing is lost.
@@ -88,20 +94,24 @@ def run_analyze(
                 stage_ms=stages.median_ms,
             )
         )
+        is_ended = stack.enter_context(ended_by_signals())
         snapshots = analyze(
-            _with_progress(source),
+            _with_progress(source, is_ended),
             stages.timed("perception", perceiver),
             lineup.buffer(),
             lineup.predictor(engines),
             lineup.decider(),
             status=status,
         )
+        stack.callback(snapshots.close)
+        stack.callback(source.close)  # first, so that nobody waits for its next frame
         write = stages.timed("recording", recording.write)
         for snapshot in snapshots:
             write(snapshot)
             if snapshot.predictions:
                 stages.add_engines(engines)
-    return recording.summary()
+        recording.is_interrupted = is_ended.is_set()
+    return recording.summary(), not recording.is_interrupted
 
 
 class _Stages:
@@ -132,12 +142,14 @@ class _Stages:
         return {name: 1000 * x.percentile(50) for name, x in self._latencies.items()}
 
 
-def _with_progress(source: Source) -> Iterator[Frame]:
-    """The frames, with a bar that ends where the source says that it ends."""
+def _with_progress(source: Source, is_ended: threading.Event) -> Iterator[Frame]:
+    """The frames until somebody ends it, with a bar that ends where the source says it ends."""
     with tqdm(total=source.num_frames, unit="frame", desc="analyze", dynamic_ncols=True) as bar:
         for frame in source:
             yield frame
             bar.update()
+            if is_ended.is_set():
+                return
         if bar.total is not None and bar.n < bar.total:
             bar.total = bar.n  # a container's count of frames may be an estimate
 
@@ -160,14 +172,7 @@ def run_headless(
         stack.enter_context(session)
         recording = None
         if out is not None:
-            recording = Recording(
-                out,
-                command="live",
-                source=source.id,
-                lineup=session.lineup,
-                device=session.device,
-                runtime=session.runtime,
-            )
+            recording = _recording(session, out, source.id)
             stack.enter_context(recording)
         camera = session.add_camera(source, reopen=reopen if source.is_live else None)
         reader = session.reader(camera)
@@ -177,7 +182,58 @@ def run_headless(
             _tell(line, snapshot, session.lineup)
             if recording is not None:
                 recording.write(snapshot)
+                recording.is_interrupted = is_ended.is_set()
     return recording.summary() if recording is not None else ""
+
+
+def _recording(session: LiveSession, out: Path, source: str) -> Recording:
+    return Recording(
+        out,
+        command="live",
+        source=source,
+        lineup=session.lineup,
+        device=session.device,
+        runtime=session.runtime,
+    )
+
+
+@contextlib.contextmanager
+def recording_beside(session: LiveSession, out: Path | None) -> Iterator[None]:
+    """Record the session's first camera into a folder while something else shows it.
+
+    Raises:
+        OutputError: the folder or a file cannot be written; while it runs that is a log line.
+    """
+    if out is None:
+        yield
+        return
+    prepare_output(out)
+    is_ended = threading.Event()
+    thread = threading.Thread(
+        target=_record_first, args=(session, out, is_ended), name="record", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        is_ended.set()
+        thread.join()
+
+
+def _record_first(session: LiveSession, out: Path, is_ended: threading.Event) -> None:
+    while not session.cameras:
+        if is_ended.wait(0.05):
+            return
+    camera = session.cameras[0]
+    reader = session.reader(camera)
+    try:
+        with _recording(session, out, camera) as recording, contextlib.suppress(EndOfStream):
+            # When the page has ended, its camera has too: what is left comes at once.
+            while (snapshot := reader.next(timeout_s=0.2)) is not None or not is_ended.is_set():
+                if snapshot is not None:
+                    recording.write(snapshot)
+    except TellsError as error:
+        logger.warning("%s", error)
 
 
 def _watch(

@@ -87,7 +87,7 @@ class LiveSession:
         self._thread.join(timeout=5)
 
     def add_camera(self, source: Source, *, reopen: Callable[[], Source] | None = None) -> str:
-        """Watch an opened source, which the camera closes; return the camera's id.
+        """Watch an opened source, which is the session's to close; return the camera's id.
 
         Args:
             source: an opened source.
@@ -96,7 +96,11 @@ class LiveSession:
         Raises:
             PerceptionError: the pose or face model is missing or not the bundles'.
         """
-        perceiver = self._perceive(self.lineup.perception)
+        try:
+            perceiver = self._perceive(self.lineup.perception)
+        except BaseException:
+            source.close()
+            raise
         with self._lock:
             name, n = source.id, 2
             while name in self._cameras:
@@ -158,18 +162,18 @@ class LiveSession:
             self._ready.set()
 
     def _step(self, predictor: Predictor, cameras: dict[str, Camera]) -> None:
-        """Predict until nothing is due."""
+        """Run one batch: between two batches cameras come and go, however slow a bundle is."""
         predictor.keep(cameras)
         ending = [c for c in cameras.values() if c.is_perceived and not c.feed.is_finished]
-        is_idle = False
-        while not is_idle and not self._stopping.is_set():
-            predictions = predictor.step({name: c.buffer for name, c in cameras.items()})
-            is_idle = not predictions
-            for name, camera in cameras.items():
-                camera.decide(
-                    [p for p in predictions if p.source == name],
-                    predictor.num_dropped.get(name, 0),
-                    predictor.waiting.get(name, ""),
-                )
+        predictions = predictor.step({name: c.buffer for name, c in cameras.items()})
+        for name, camera in cameras.items():
+            camera.decide(
+                [p for p in predictions if p.source == name],
+                predictor.num_dropped.get(name, 0),
+                predictor.waiting.get(name, ""),
+            )
         for camera in ending:
-            camera.finish()
+            if not predictor.is_due(camera.name, camera.buffer):
+                camera.finish()
+        if predictions:
+            self._wake.set()

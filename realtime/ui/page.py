@@ -74,7 +74,6 @@ def serve(
     """
     login = auth or (("tells", secrets.token_urlsafe(9)) if share else None)
     with (
-        ended_by_signals() as is_ended,
         open_page(
             session,
             sources=sources,
@@ -84,6 +83,7 @@ def serve(
             share=share,
             auth=login,
         ) as page,
+        ended_by_signals() as is_ended,
     ):
         _say(f"Tells is on {page.url}{_taken(page.url, port)}; Ctrl-C ends it.")
         if share:
@@ -114,8 +114,8 @@ def open_page(
     """
     port = _free_port(host, port)
     access = Access(host, has_login=auth is not None, is_shared=share)
-    hub = Hub(session, sources, access, media=media or _media(), emotion=emotion)
     demo = _build()
+    hub = Hub(session, sources, access, media=media or _media(), emotion=emotion)
     try:
         if sources.initial is not None:
             hub.stage.show_now(Command(sources.initial, hub.name_of(sources.initial)))

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import cv2
 
+from engines.errors import TellsError
 from engines.manifest import Manifest
 from realtime.feed import EndOfStream
 from realtime.records import Event, Image, Observation, Snapshot
@@ -161,7 +162,10 @@ class PictureFeed:
         if isinstance(error, EndOfStream):
             self._on_end(self, "ended", "The clip is over.")
             return
-        logger.error("the camera's feed ended", exc_info=error)
+        if isinstance(error, TellsError):
+            logger.warning("%s", error)
+        else:
+            logger.error("the camera's feed ended", exc_info=error)
         self._on_end(self, "failed", str(error) or type(error).__name__)
 
     def _keep_events(self, events: Sequence[Event]) -> None:

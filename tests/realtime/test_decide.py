@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,6 +158,19 @@ def test_estimates_go_back_to_waiting_when_predictions_stop() -> None:
     (estimate,), events = decider.step([], now=20.0)
     assert estimate.reason == "waiting"
     assert [e.label for e in events] == ["ears"]
+
+
+def test_nothing_goes_on_from_one_person_to_the_next() -> None:
+    decider = Decider([TaskSpec(GESTURES, 0.5, untrained=False)], Config(min_s=0.3, gap_s=5.0))
+    for i in range(5):
+        decider.step([predict(i * 0.25, [0.9, 0.0, 0.1])], now=i * 0.25)
+    (estimate,), events = decider.step([], now=1.3, stretch=1)
+    assert estimate.reason == "waiting"
+    assert [(e.label, e.end) for e in events] == [("ears", 1.0)]
+    other = replace(predict(1.5, [0.2, 0.1, 0.7]), stretch=1)
+    (estimate,), events = decider.step([other], now=1.5, stretch=1)
+    assert dict(estimate.top)["ears"] == pytest.approx(0.2), "nothing of the first is left"
+    assert events == ()
 
 
 def test_segmenter_reports_in_time_order_and_only_once() -> None:

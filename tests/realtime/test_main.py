@@ -117,6 +117,46 @@ def test_ctrl_c_ends_within_two_seconds_and_leaves_playable_files(
         assert sum(1 for _ in video.decode(video=0)) == record["counts"]["frames"] > 0
 
 
+def test_ctrl_c_in_analyze_leaves_a_finished_folder_and_says_so(
+    bundle: Path, shared: Path, tmp_path: Path
+) -> None:
+    clip, out = shared / "media" / "intel_asl_torso_hands.mp4", tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime", "analyze", str(clip), "--out", str(out),
+         "--bundle", str(bundle)],
+        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    predictions = out / "predictions.jsonl"
+    end = time.monotonic() + 60
+    while not (predictions.exists() and predictions.stat().st_size) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert {p.name for p in out.iterdir()} == FILES
+    record = json.loads((out / "run.json").read_text())
+    assert record["outcome"] == "interrupted"
+    with av.open(str(out / "annotated.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == record["counts"]["frames"] > 0
+
+
+def test_the_page_records_its_source_beside_it(
+    bundle: Path, shared: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = shared / "media" / "intel_head_turn_smile.mp4", tmp_path / "out"
+    run = subprocess.run(
+        [sys.executable, "-m", "realtime", "live", "--source", str(clip), "--no-browser",
+         "--port", "0", "--duration", "6", "--out", str(out), "--bundle", str(bundle)],
+        cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert {p.name for p in out.iterdir()} == FILES
+    record = json.loads((out / "run.json").read_text())
+    assert record["counts"]["frames"] > 0
+    assert len((out / "events.csv").read_text().splitlines()) == 1 + record["counts"]["events"]
+
+
 def _load() -> float:
     """Seconds of grace on a machine that others use too."""
     return os.getloadavg()[0] / 2
@@ -237,6 +277,8 @@ def test_headless_needs_a_source_and_a_positive_duration(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["live", "--headless"]) == 2
+    assert "--source" in one_line(capfd)
+    assert main(["live", "--out", "somewhere"]) == 2
     assert "--source" in one_line(capfd)
     assert main(["live", "--headless", "--source", "0", "--duration", "-1"]) == 2
     assert "--duration" in one_line(capfd)

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.engine import Engine
 from engines.errors import BundleError
 from engines.manifest import PerceptionSpec
+from engines.postprocess import Scores
+from engines.window import Window
 from realtime.config import Config
 from realtime.errors import SourceError, SourceLost
 from realtime.lineup import load_lineup
@@ -41,20 +44,25 @@ def perceive(spec: PerceptionSpec) -> ScriptedPerceiver:
     return ScriptedPerceiver(spec, absent=absent)
 
 
-def offline(bundle: Path) -> list[Snapshot]:
+def analyze_offline(bundle: Path, source: ScriptedSource, into: list[Snapshot]) -> None:
+    """Append each snapshot to `into` as it comes: an error does not take them away."""
     lineup = load_lineup([bundle], CONFIG)
     with ExitStack() as stack:
         engines = lineup.open_engines(stack, "cpu")
-        snapshots = list(
-            analyze(
-                ScriptedSource(TIMES),
-                perceive(lineup.perception),
-                lineup.buffer(),
-                lineup.predictor(engines),
-                lineup.decider(),
-                status=Status(),
-            )
-        )
+        for snapshot in analyze(
+            source,
+            perceive(lineup.perception),
+            lineup.buffer(),
+            lineup.predictor(engines),
+            lineup.decider(),
+            status=Status(),
+        ):
+            into.append(snapshot)
+
+
+def offline(bundle: Path) -> list[Snapshot]:
+    snapshots: list[Snapshot] = []
+    analyze_offline(bundle, ScriptedSource(TIMES), snapshots)
     assert [s.frame.index for s in snapshots] == list(range(len(TIMES)))
     return snapshots
 
@@ -128,6 +136,63 @@ def test_a_worker_that_dies_takes_its_exception_to_the_reader(bundle: Path) -> N
         reader = session.reader(session.add_camera(ScriptedSource(TIMES)))
         with pytest.raises(ZeroDivisionError):
             reader.next(timeout_s=5)
+
+
+def test_a_clip_that_breaks_off_loses_nothing_that_was_seen(bundle: Path) -> None:
+    script: list[float | BaseException] = [*TIMES[:100], SourceError("clip: breaks off")]
+    offline: list[Snapshot] = []
+    with pytest.raises(SourceError, match="breaks off"):
+        analyze_offline(bundle, ScriptedSource(script), offline)
+    assert [s.frame.index for s in offline] == list(range(100))
+    expected = [e for s in offline for e in s.new_events]
+    assert expected, "the test needs events to compare"
+
+    live: list[Snapshot] = []
+    with LiveSession([bundle], CONFIG, "cpu", perceive=perceive) as session:
+        source = ScriptedSource(script, pace=InStep(session, offline))
+        snapshots = drain(session.reader(session.add_camera(source)))
+        with pytest.raises(SourceError, match="breaks off"):
+            live.extend(iter_into(live, snapshots))
+    assert [repr(e) for s in live for e in s.new_events] == [repr(e) for e in expected]
+
+
+def iter_into(kept: list[Snapshot], snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+    """Keep each snapshot as it comes, so that an error does not take them away."""
+    for snapshot in snapshots:
+        kept.append(snapshot)
+    yield from ()
+
+
+def test_a_slow_bundle_on_two_cameras_lets_cameras_come_and_go(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window is always due: the session must not lose itself in them."""
+    call = Engine.__call__
+
+    def slow(engine: Engine, windows: Sequence[Window]) -> list[dict[str, Scores]]:
+        time.sleep(0.3)
+        return call(engine, windows)
+
+    monkeypatch.setattr(Engine, "__call__", slow)
+
+    def endless(name: str) -> ScriptedSource:
+        times = [i / 30 for i in range(10_000)]
+        return ScriptedSource(times, name=name, pace=lambda _: time.sleep(1 / 30))
+
+    with LiveSession([bundle], CONFIG, "cpu", perceive=perceive) as session:
+        for name in ("a", "b"):
+            session.add_camera(endless(name))
+        time.sleep(2.5)
+        late = session.reader(session.add_camera(endless("late")))
+
+        def is_predicted() -> bool:
+            snapshot = late.next(timeout_s=1)
+            return snapshot is not None and bool(snapshot.predictions)
+
+        until(is_predicted, timeout_s=8)
+        started = time.monotonic()
+        session.remove_camera("a")
+        assert time.monotonic() - started < 1.8
 
 
 def test_a_lost_camera_is_a_state_and_comes_back_with_time_going_on(bundle: Path) -> None:
