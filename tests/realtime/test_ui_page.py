@@ -228,6 +228,9 @@ def test_a_real_session_is_seen_moving_with_its_own_rates(browser: Browser, tmp_
         expect(tab.status("Prediction")).to_have_text(re.compile(r"^[1-9]\.\d /s$"))
         tab.at("stop").click()
         tab.expect_phase("stopped")
+        end = time.monotonic() + 3
+        while session.cameras and time.monotonic() < end:
+            time.sleep(0.05)
         assert session.cameras == ()
         tab.choose("guest")
         tab.expect_phase("running")
