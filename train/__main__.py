@@ -1,4 +1,4 @@
-"""`python -m train export`: a recipe and weights become a bundle.
+"""`python -m train export | download`: a recipe and weights become a bundle; public weights.
 
 Exit codes: 0 done, 2 anything that the user can cure (one line).
 """
@@ -8,20 +8,26 @@ import importlib.util
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engines.errors import RuntimeUnavailable, TellsError
+from train.models.download import CHECKPOINTS, Checkpoint, CheckpointError, download
 
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
 _RECIPES = ("micro_gesture", "emotion", "joint", "demo")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, checkpoints: Mapping[str, Checkpoint] = CHECKPOINTS
+) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        _export(arguments)
+        if arguments.command == "download":
+            _download(arguments, checkpoints)
+        else:
+            _export(arguments)
     except TellsError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -63,8 +69,39 @@ def _export(arguments: argparse.Namespace) -> None:
     print(f"{kind}bundle {bundle.manifest.id} in {bundle.folder}")
 
 
+def _download(arguments: argparse.Namespace, checkpoints: Mapping[str, Checkpoint]) -> None:
+    if arguments.name is None:
+        print("\n".join(describe(checkpoint) for checkpoint in checkpoints.values()))
+        return
+    if arguments.name not in checkpoints:
+        raise CheckpointError(
+            f"expected one of {', '.join(checkpoints)}, got {arguments.name!r}; "
+            "`python -m train download` shows them"
+        )
+    if arguments.out is None:
+        raise CheckpointError("expected --out DIR, got none; say where the file shall go")
+    result = download(
+        checkpoints[arguments.name], arguments.out, accept_licence=arguments.accept_licence
+    )
+    print(f"{result.path}: {result.verdict}")
+
+
+def describe(checkpoint: Checkpoint) -> str:
+    """A public checkpoint in three lines: name, size and model; licence; where it is from."""
+    size = f"{checkpoint.size_mb:.1f} MB" if checkpoint.size_mb else "size unknown"
+    consent = " [--accept-licence]" if checkpoint.must_accept else ""
+    by_hand = f" [by hand: {checkpoint.by_hand}]" if checkpoint.by_hand else ""
+    return (
+        f"{checkpoint.name:22}{size:14}{checkpoint.model}\n"
+        f"  licence  {checkpoint.licence}{consent}\n"
+        f"  from     {checkpoint.url}{by_hand}"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train", description="Make bundles.")
+    parser = argparse.ArgumentParser(
+        prog="python -m train", description="Make bundles; fetch weights."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     export = commands.add_parser("export", help="write a bundle")
     export.add_argument("--recipe", required=True, choices=_RECIPES)
@@ -80,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument(
         "--data-licence", default="not stated", help="of that data, for the manifest"
+    )
+    fetch = commands.add_parser("download", help="fetch a public checkpoint, or list them all")
+    fetch.add_argument("name", nargs="?", metavar="NAME", help="default: show what there is")
+    fetch.add_argument("--out", type=Path, metavar="DIR", help="made if it is not there")
+    fetch.add_argument(
+        "--accept-licence", action="store_true", help="needed where it is non-commercial"
     )
     return parser
 

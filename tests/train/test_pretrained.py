@@ -150,6 +150,22 @@ def test_a_file_with_another_digest_is_not_loaded(agcn_weights: Weights, tmp_pat
         load_public(AGCN(NTU), path, checkpoint=CHECKPOINTS["mvit_v2_s"])
 
 
+def test_a_file_that_changed_since_its_download_is_not_loaded(
+    agcn_weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, entry = saved(agcn_weights, tmp_path), CHECKPOINTS["agcn_ntu_cv_joint"]
+    load_public(AGCN(NTU), path, checkpoint=entry)
+    assert "sha256 unverified" in caplog.text
+    note = path.with_name(f"{path.name}.sha256")
+    note.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    caplog.clear()
+    load_public(AGCN(NTU), path, checkpoint=entry)
+    assert not caplog.text
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(CheckpointError, match="as at the first download"):
+        load_public(AGCN(NTU), path, checkpoint=entry)
+
+
 def to_pyslowfast(key: str) -> str:
     """The table of models.md, from torchvision's names."""
     for ours, theirs in (

@@ -65,7 +65,8 @@ def load_public(
     Args:
         model: built for the checkpoint's dimensions, apart from what `replace` names.
         path: the file.
-        checkpoint: if given, the file must have its sha256.
+        checkpoint: if given, the file must have its publisher's sha256, and that of its first
+            download where `download` fetched it; a warning is logged if neither is known.
         replace: our parameters that stay as they are: names, prefixes (`head`), or patterns
             (`blocks.*.graph.learned`). For transfer to other classes or another skeleton.
 
