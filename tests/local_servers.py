@@ -13,7 +13,9 @@ BOUNDARY = b"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """`/clip` whole, `/cut` with half of it missing, `/locked` with a password, `/mjpeg` live."""
+    """`/clip` whole, `/cut` with half of it missing, `/stall` with half of it and then
+    silence, `/locked` with a password, `/mjpeg` live.
+    """
 
     clip: Path
     jpeg: bytes
@@ -29,8 +31,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="clips"')
             self.end_headers()
-        elif self.path in ("/clip", "/locked", "/cut"):
-            self._send(data, len(data) // 2 if self.path == "/cut" else len(data))
+        elif self.path in ("/clip", "/locked"):
+            self._send(data, len(data))
+        elif self.path in ("/cut", "/stall"):
+            self._send(data, len(data) // 2)
+            if self.path == "/stall":
+                self._wait_until_left()
         elif self.path == "/page":
             self._send(b"<html>no video</html>", 21)
         else:
@@ -42,6 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with suppress(ConnectionError):  # the reader has gone
             self.wfile.write(data[:num_sent])
+
+    def _wait_until_left(self) -> None:
+        with suppress(ConnectionError):
+            self.connection.recv(1)
 
     def _send_mjpeg(self) -> None:
         self.send_response(200)

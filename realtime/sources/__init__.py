@@ -6,6 +6,7 @@ from another thread and ends a waiting iteration within a second: waiting is don
 inside a driver or FFmpeg, whose own thread is left behind if it hangs.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -101,7 +102,8 @@ def open_source(
     if uri.isdecimal() or scheme == "webcam":
         number = uri if uri.isdecimal() else rest
         if not (number.isascii() and number.isdecimal() and int(number) <= MAX_INDEX):
-            raise SourceError(f"{uri} is no camera: expected webcam:0 to webcam:{MAX_INDEX}")
+            shown = without_credentials(uri)
+            raise SourceError(f"{shown} is no camera: expected webcam:0 to webcam:{MAX_INDEX}")
         return WebcamSource(int(number), timeout_s=timeout_s)
     if uri.startswith("/dev/video") and uri.removeprefix("/dev/video").isdecimal():
         return open_source("webcam:" + uri.removeprefix("/dev/video"), timeout_s=timeout_s)
@@ -114,14 +116,19 @@ def open_source(
     if not uri or "://" in uri or scheme in NEEDS_SLASHES:
         shown = without_credentials(uri) if uri else "An empty name"
         raise SourceError(f"{shown} is not a source: expected {ALLOWED}")
-    return FileSource(Path(uri).expanduser(), realtime=realtime, loop=loop)
+    # Not `Path.expanduser`: that raises for `~someone` who is unknown.
+    return FileSource(Path(os.path.expanduser(uri)), realtime=realtime, loop=loop)
 
 
 def _path(uri: str) -> Path:
-    parts = urlsplit(uri)
+    shown = without_credentials(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # its text holds the address as it was typed
+        raise SourceError(f"{shown} is not understood: expected file:///folder/name") from None
     path = unquote(parts.path)
     if parts.netloc not in ("", "localhost"):
-        raise SourceError(f"{uri} names a file of another machine: expected file:///folder/name")
+        raise SourceError(f"{shown} names a file of another machine: expected file:///folder/name")
     if len(path) > 2 and path[0] == "/" and path[2] == ":":  # file:///C:/clip.mp4
         path = path[1:]
     return Path(path)

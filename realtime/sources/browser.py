@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, cast
 
 import cv2
 import numpy as np
@@ -12,6 +10,7 @@ import numpy as np
 from realtime.errors import SourceError, SourceLost
 from realtime.records import Frame, Image
 from realtime.slot import LatestSlot, SlotClosed
+from realtime.sources.closing import ClosingSource
 from realtime.sources.picture import fit
 from realtime.sources.stream_time import StreamTime
 
@@ -22,7 +21,7 @@ _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """JPEG markers that are followed by the picture's size."""
 
 
-class BrowserSource:
+class BrowserSource(ClosingSource):
     """Takes pictures from one web socket; the newest wins, untaken ones are counted as dropped.
 
     `push` is called by the socket's handler (off its event loop: it decodes), iteration by the
@@ -74,9 +73,6 @@ class BrowserSource:
         self._index += 1
         self._slot.put(frame)
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
     def __next__(self) -> Frame:
         """The newest picture.
 
@@ -93,17 +89,6 @@ class BrowserSource:
                 f"{self.id} has sent no picture for {self._timeout_s:g} s: was the page closed?"
             )
         return frame
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the iteration at once."""

@@ -107,6 +107,7 @@ class CaptureThread(Generic[D, T]):
         Raises:
             SlotClosed: the stream has ended or `close` was called.
             SourceLost: nothing came within the time-out, or the device said why it stopped.
+            SourceError: the same of a clip (`keeps_all`): it is not waited for, unlike a camera.
         """
         deadline = time.monotonic() + self._timeout_s
         while not self._stopping.is_set():
@@ -115,7 +116,8 @@ class CaptureThread(Generic[D, T]):
                 self._has_room.set()
                 return item
             if time.monotonic() > deadline:
-                raise SourceLost(f"{self._source} has sent no picture for {self._timeout_s:g} s")
+                kind = SourceError if self.keeps_all else SourceLost
+                raise kind(f"{self._source} has sent no picture for {self._timeout_s:g} s")
         raise SlotClosed
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from realtime.records import Image
 from realtime.sources.picture import fit, upright
 from realtime.sources.reasons import check_file, no_answer, why, why_not_video
 from realtime.sources.stream_time import StreamTime
-from realtime.sources.uri import for_ffmpeg, without_credentials
+from realtime.sources.uri import for_ffmpeg, name_of_file, without_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -189,13 +189,14 @@ def open_file(path: Path) -> Video:
         SourceError: it is missing, a folder, empty, unreadable, cut off, or not a video.
     """
     check_file(path)
+    name = name_of_file(path)
     try:
         # `file:` keeps `a:b.mp4` from being a protocol, the whitelist a playlist off the net.
         options = {"protocol_whitelist": "file"}
         container = _av_open(f"file:{path}", options, FILE_TIMEOUT_S)
     except FFmpegError as error:
-        raise SourceError(f"{path} cannot be read: {why_not_video(path, error)}") from None
-    return _video(container, str(path), is_live=False)
+        raise SourceError(f"{name} cannot be read: {why_not_video(path, error)}") from None
+    return _video(container, name, is_live=False)
 
 
 def open_url(url: str, timeout_s: float) -> Video:

@@ -13,7 +13,7 @@ import av
 from av.error import FFmpegError
 
 from realtime.errors import SourceError
-from realtime.sources.uri import host_of
+from realtime.sources.uri import host_of, name_of_file
 
 PLAYLISTS: Final = (b"#EXTM3U", b"ffconcat", b"v=0", b"<MPD", b"<?xml")
 """How lists begin that would lead FFmpeg elsewhere, also into the network."""
@@ -39,24 +39,27 @@ def check_file(path: Path) -> None:
     Raises:
         SourceError: it is missing, a folder, empty, or may not be read.
     """
+    name = name_of_file(path)
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise SourceError(f"{path} is a folder: name a video file in it")
+            raise SourceError(f"{name} is a folder: name a video file in it")
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{path} is not a file: name a video file")
+            raise SourceError(f"{name} is not a file: name a video file")
         if status.st_size == 0:
-            raise SourceError(f"{path} is empty (0 bytes): record or copy it again")
+            raise SourceError(f"{name} is empty (0 bytes): record or copy it again")
         with path.open("rb") as file:
             is_playlist = file.read(64).lstrip().startswith(PLAYLISTS)
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(f"There is no file {path}: check the name") from None
+        raise SourceError(f"There is no file {name}: check the name") from None
+    except ValueError:  # a NUL in it
+        raise SourceError(f"{name!r} cannot be the name of a file: check it") from None
     except PermissionError:
-        raise SourceError(f"{path} may not be read: check its permissions") from None
+        raise SourceError(f"{name} may not be read: check its permissions") from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from None
+        raise SourceError(f"{name} cannot be read: {error.strerror}") from None
     if is_playlist:
-        raise SourceError(f"{path} is not a video but a list of others: name one of them")
+        raise SourceError(f"{name} is not a video but a list of others: name one of them")
 
 
 def why_not_video(path: Path, error: FFmpegError) -> str:

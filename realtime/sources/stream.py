@@ -5,18 +5,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import av
 
 from realtime.records import Frame
 from realtime.slot import SlotClosed
 from realtime.sources.capture import CaptureThread
+from realtime.sources.closing import ClosingSource
 from realtime.sources.container import Grab, Video, open_file, open_url
 from realtime.sources.pace import Pace
 from realtime.sources.stream_time import StreamTime
-from realtime.sources.uri import without_credentials
+from realtime.sources.uri import name_of_file, without_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ MISSING_SHARE: Final = 0.02
 """A file of which more than half a second and 2 % are missing at its end was cut off."""
 
 
-class FileSource:
+class FileSource(ClosingSource):
     """Every frame of a file, decoded in the thread that iterates; `close` may come from any."""
 
     def __init__(self, path: Path, *, realtime: bool = False, loop: bool = False) -> None:
@@ -39,7 +39,7 @@ class FileSource:
         Raises:
             SourceError: it cannot be read; the message says why.
         """
-        self.id, self.is_live = str(path), False
+        self.id, self.is_live = name_of_file(path), False
         self._loop = loop
         self._video = open_file(path)
         self.fps, self.size = self._video.fps, self._video.size
@@ -59,9 +59,6 @@ class FileSource:
     def corrupt_frames(self) -> int:
         """Damaged packets and pictures that were left out so far."""
         return self._video.corrupt_frames
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self
 
     def __next__(self) -> Frame:
         """The next frame.
@@ -83,17 +80,6 @@ class FileSource:
         frame = Frame(self._video.image(picture), t, self._index, self.id, arrived)
         self._index, self._t = self._index + 1, t
         return frame
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the iteration and release the file; waits for the picture that is being decoded."""
@@ -126,7 +112,7 @@ class FileSource:
             logger.warning("%s ends at %.1f of %.1f s: cut off?", self.id, played_s, length_s)
 
 
-class NetworkSource:
+class NetworkSource(ClosingSource):
     """An RTSP or HTTP(S) address, read by a thread of its own at the speed of the camera.
 
     A camera (`is_live`) keeps only its newest picture; those that nobody took are counted.
@@ -166,16 +152,13 @@ class NetworkSource:
         """Pictures of a camera that a newer one replaced before they were taken."""
         return self._capture.num_dropped
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
     def __next__(self) -> Frame:
         """The next frame; of a camera, the newest.
 
         Raises:
             StopIteration: a clip has ended, or the source was closed.
             SourceLost: a camera ended the stream, or sent nothing for `timeout_s`.
-            SourceError: a clip broke off.
+            SourceError: a clip broke off, or stalled for `timeout_s`.
         """
         try:
             grab = self._capture.get()
@@ -186,17 +169,6 @@ class NetworkSource:
             self._pace.wait(grab.t)
             arrived = time.monotonic()
         return Frame(self._video.image(grab.picture), grab.t, grab.index, self.id, arrived)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the iteration and let go of the connection; takes at most half a second."""

@@ -3,9 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import cv2
@@ -13,7 +11,9 @@ import numpy as np
 
 from realtime.errors import SourceError
 from realtime.records import Frame, Image
+from realtime.sources.closing import ClosingSource
 from realtime.sources.pace import Pace
+from realtime.sources.uri import without_credentials
 
 ALLOWED: Final = "test://?fps=30&size=640x480&seconds=5"
 SQUARE_PX: Final = 48
@@ -21,7 +21,7 @@ ROUND_S: Final = 4.0
 """The square goes round once in this time."""
 
 
-class SyntheticSource:
+class SyntheticSource(ClosingSource):
     """A white square that goes round on a coloured ground, with the time written beside it."""
 
     def __init__(self, uri: str, *, realtime: bool = False, loop: bool = False) -> None:
@@ -36,7 +36,7 @@ class SyntheticSource:
             SourceError: an unknown or impossible parameter.
         """
         parameters = _parameters(uri)
-        self.id, self.is_live = uri, False
+        self.id, self.is_live = without_credentials(uri), False
         self.fps: float | None = parameters.fps
         self.size = parameters.size
         endless = loop or parameters.seconds is None
@@ -51,9 +51,6 @@ class SyntheticSource:
         self._ground = _ground(self.size)
         self._index = 0
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
     def __next__(self) -> Frame:
         """The next frame; StopIteration after the last one, or when the source was closed."""
         t = self._index * self._interval_s
@@ -67,17 +64,6 @@ class SyntheticSource:
         frame = Frame(self._draw(t), t, self._index, self.id, arrived)
         self._index += 1
         return frame
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the iteration, from any thread."""
@@ -109,35 +95,41 @@ class _Parameters:
 
 
 def _parameters(uri: str) -> _Parameters:
-    parts = urlsplit(uri)
-    found = _Parameters()
+    shown, found = without_credentials(uri), _Parameters()
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # its text holds the address as it was typed
+        raise SourceError(f"{shown} is not understood: expected {ALLOWED}") from None
     if parts.netloc or parts.path.strip("/"):
-        raise SourceError(f"{uri} is not understood: expected {ALLOWED}")
+        raise SourceError(f"{shown} is not understood: expected {ALLOWED}")
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key == "fps":
-            found.fps = _number(uri, key, value, 1, 240)
+            found.fps = _number(shown, key, value, 1, 240)
         elif key == "seconds":
-            found.seconds = _number(uri, key, value, 0.01, 1e6)
+            found.seconds = _number(shown, key, value, 0.01, 1e6)
         elif key == "size":
             width, x, height = value.partition("x")
             limits = (64, 4096)
             found.size = (
-                int(_number(uri, "width", width, *limits)),
-                int(_number(uri, "height", height if x else "none", *limits)),
+                int(_number(shown, "width", width, *limits)),
+                int(_number(shown, "height", height if x else "none", *limits)),
             )
         else:
-            raise SourceError(f"{uri} has an unknown parameter {key}: expected {ALLOWED}")
+            key = without_credentials(key)
+            raise SourceError(f"{shown} has an unknown parameter {key}: expected {ALLOWED}")
     return found
 
 
-def _number(uri: str, key: str, text: str, low: float, high: float) -> float:
+def _number(shown: str, key: str, text: str, low: float, high: float) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not low <= value <= high:
+        got = without_credentials(text)
         raise SourceError(
-            f"{uri}: {key} must be a number from {low:g} to {high:g}, got {text!r}; as in {ALLOWED}"
+            f"{shown}: {key} must be a number from {low:g} to {high:g}, got {got!r}; "
+            f"as in {ALLOWED}"
         )
     return value
 

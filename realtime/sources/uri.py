@@ -4,7 +4,9 @@ Cameras' passwords are typed into URLs as they are, with `@`, `/` or `%` in them
 query. What is shown hides rather too much than too little; what is opened has them escaped.
 """
 
+import os
 import re
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from realtime.errors import SourceError
@@ -12,6 +14,7 @@ from realtime.errors import SourceError
 _SECRET = re.compile(
     r"([\w-]*(?:pas|pwd|token|secret|auth|key|sig)[\w-]*|(?<!\w)pw?)=[^&;]*", re.IGNORECASE
 )
+_SCHEME = re.compile(r"([A-Za-z][\w+.-]*)://")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/?#@:\s\[\]]+)(:\d*)?(?=[/?#]|$)")
 _BARE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 
@@ -20,18 +23,25 @@ def without_credentials(uri: str) -> str:
     """The URI as it may be shown: no user, no password, no secret in its query.
 
     Where a `:` precedes an `@`, everything before the last `@` may belong to a password and is left
-    out, although an address may hold an `@` too.
+    out, although an address may hold an `@` too. That goes for mistyped addresses as well, such as
+    `rtsp:/user:password@host`, of which not even the scheme is certain.
     """
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return uri
+    scheme = _SCHEME.match(uri)
+    start = scheme.group() if scheme else ""
+    rest = uri.removeprefix(start)
     before, at, after = rest.rpartition("@")
     if at and ":" in before:
-        rest = after
-    else:
+        rest = after or "***"
+    elif start:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         rest = rest[authority.rfind("@") + 1 :]
-    return f"{scheme}://" + _SECRET.sub(r"\1=***", rest)
+    return start + _SECRET.sub(r"\1=***", rest)
+
+
+def name_of_file(path: Path) -> str:
+    """The path as it may be shown: whole if it exists, else it may be a mistyped address."""
+    # Not `path.exists`: that raises where a folder may not be searched or a name is impossible.
+    return str(path) if os.path.lexists(path) else without_credentials(str(path))
 
 
 def for_ffmpeg(uri: str) -> str:

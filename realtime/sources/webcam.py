@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self, cast
+from typing import Final, Protocol, cast
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from realtime.errors import SourceError, SourceLost
 from realtime.records import Frame, Image
 from realtime.slot import SlotClosed
 from realtime.sources.capture import CaptureThread
+from realtime.sources.closing import ClosingSource
 from realtime.sources.picture import fit
 
 MAX_INDEX: Final = 63
@@ -58,7 +58,7 @@ class _Shot:
     arrived: float
 
 
-class WebcamSource:
+class WebcamSource(ClosingSource):
     """A webcam, opened, read and released by a thread of its own (OpenCV wants that).
 
     The newest picture wins; `close` ends an iteration that waits at once, from any thread. Stream
@@ -96,9 +96,6 @@ class WebcamSource:
         """Pictures that a newer one replaced before they were taken."""
         return self._capture.num_dropped
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
     def __next__(self) -> Frame:
         """The newest frame.
 
@@ -112,17 +109,6 @@ class WebcamSource:
             raise StopIteration from None
         image = fit(cast(Image, cv2.cvtColor(shot.bgr, cv2.COLOR_BGR2RGB)), self.size)
         return Frame(image, shot.t, shot.index, self.id, shot.arrived)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the iteration and let go of the camera; takes at most half a second."""

@@ -95,6 +95,18 @@ def test_a_clip_waits_for_its_reader() -> None:
     thread.close()
 
 
+def test_a_clip_that_hangs_is_an_error_in_time() -> None:
+    camera = Camera(1)
+    thread = thread_for(camera)
+    thread.keeps_all = True
+    thread.open()
+    assert thread.get() == 0
+    with pytest.raises(SourceError, match=r"cam has sent no picture for 0\.4 s"):
+        thread.get()
+    camera.let_go.set()
+    thread.close()
+
+
 def test_so_many_threads_may_hang_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "MAX_LEFT_BEHIND", 2)
     cameras = [Camera(1, hangs_on_opening=True) for _ in range(2)]

@@ -158,6 +158,15 @@ def test_a_clip_over_http_that_breaks_off_is_an_error(http: str) -> None:
         list(source)
 
 
+def test_a_clip_over_http_that_stalls_is_an_error_not_a_lost_camera(http: str) -> None:
+    source = open_source(f"http://{http}/stall", timeout_s=TIMEOUT_S)
+    assert not source.is_live
+    begin = time.monotonic()
+    with source, pytest.raises(SourceError, match=r"/stall has sent no picture for 1\.5 s"):
+        list(source)
+    assert TIMEOUT_S <= time.monotonic() - begin < 2 * TIMEOUT_S
+
+
 def test_a_camera_that_sends_jpegs_runs_by_the_wall_clock(http: str) -> None:
     with open_source(f"http://{http}/mjpeg", timeout_s=5) as source:
         assert source.is_live

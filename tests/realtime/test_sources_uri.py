@@ -1,8 +1,37 @@
+import os
+import re
+from pathlib import Path
+
 import pytest
 
 from realtime.errors import SourceError
-from realtime.sources.uri import for_ffmpeg, without_credentials
+from realtime.sources import open_source
+from realtime.sources.uri import for_ffmpeg, name_of_file, without_credentials
+from tests.clips import make_clip
 
+MISTYPED = {
+    "rtsp:/admin:s3cret@cam": "cam",
+    "rtsp:admin:s3cret@cam": "cam",
+    "RTSP:\\\\admin:s3cret@cam": "cam",
+    "rtsp//admin:s3cret@cam/x": "cam/x",
+    " rtsp://admin:s3cret@cam/x": "cam/x",
+    "admin:s3cret@rtsp://cam/x": "rtsp://cam/x",
+    "rtsp:/admin:s3cret@cam/x?next=http://y": "cam/x?next=http://y",
+    "rtsp:/cam/x?user=admin&password=s3cret": "rtsp:/cam/x?user=admin&password=***",
+    "admin:s3cret@192.0.2.5/stream": "192.0.2.5/stream",
+    "admin:s3@s3cret@192.0.2.5": "192.0.2.5",
+    "admin:s3cret@": "***",
+    "~admin:s3cret@cam": "cam",
+    "webcam:admin:s3cret@cam": "cam",
+    "file://admin:s3cret@host/x": "file://host/x",
+    "file://admin:s3cret@[host/x": "file://[host/x",
+    "test://admin:s3cret@host": "test://host",
+    "test://admin:s3cret@\u2100": "test://\u2100",
+    "test://?password=s3cret": "test://?password=***",
+    "test://?fps=admin:s3cret@cam": "test://cam",
+    "test://?admin:s3cret@cam": "test://cam",
+}
+"""Addresses that are none, and what is shown of them."""
 SECRETS = ("hunter2", "s3/cr", "s3@cr", "s3%40cr", "50%", "x#y", "a?b", "12/34", "p:q")
 
 
@@ -32,6 +61,37 @@ def test_no_part_of_a_pasted_password_is_shown(secret: str, scheme: str) -> None
 )  # fmt: skip
 def test_what_is_shown_of_a_uri(uri: str, shown: str) -> None:
     assert without_credentials(uri) == shown
+
+
+@pytest.mark.parametrize(("uri", "shown"), MISTYPED.items())
+def test_no_password_of_a_mistyped_address_is_shown(uri: str, shown: str) -> None:
+    assert without_credentials(uri) == shown
+    with pytest.raises(SourceError, match=re.escape(shown)) as caught:
+        open_source(uri, timeout_s=1)
+    assert "s3cret" not in str(caught.value)
+    assert "admin:" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_neither_a_path_of_a_url_nor_one_with_an_impossible_name_shows_a_password() -> None:
+    for uri in ("file:///admin:s3cret@cam", "file:///password%3Ds3cret", "a:s3cret@b\0"):
+        with pytest.raises(SourceError) as caught:
+            open_source(uri)
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["me@home.mp4", "12:30 me@home.mp4", "key=3.mp4"])
+def test_a_file_is_called_by_its_whole_name_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    if ":" in name and os.name == "nt":
+        pytest.skip("Windows allows no colon in a name")
+    path = make_clip(tmp_path / name, [0, 0.1, 0.2])
+    for uri in (str(path), path.as_uri()):
+        with open_source(uri) as source:
+            assert source.id == name_of_file(path) == str(path)
+            assert len(list(source)) == 3
+    path.write_bytes(b"")
+    with pytest.raises(SourceError, match=re.escape(f"{path} is empty")):
+        open_source(str(path))
 
 
 @pytest.mark.parametrize(
