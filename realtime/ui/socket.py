@@ -109,8 +109,9 @@ class Hub:
             return "Demo clip"
         if uri.isdecimal():
             return f"Camera {uri}"
-        if "://" in uri:
-            return self.media.redact(uri)
+        shown = self.media.redact(uri)
+        if "://" in uri or shown != uri:
+            return shown
         return uri.replace("\\", "/").rsplit("/", 1)[-1]
 
     def _resolve(self, kind: str, value: str) -> str:
@@ -121,7 +122,9 @@ class Hub:
         if kind == "camera" and value.isdecimal() and len(value) < 4:
             return value
         if kind == "camera":
-            raise SourceError(f"a camera is a number such as 0, got '{value[:40]}'")
+            raise SourceError(
+                f"a camera is a number such as 0, got '{self.media.redact(value)[:40]}'"
+            )
         if kind == "url" and "://" in value and not value.lower().startswith("file:"):
             return value
         if kind == "url":
