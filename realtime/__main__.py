@@ -30,13 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 = Ctrl-C came before it was done.
     """
     args = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler()
     if not args.verbose:
         # Libraries tell their life at INFO and their worries at WARNING; both are for developers.
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(lambda r: r.name.startswith(("engines", "realtime")))
+        handler.addFilter(lambda r: r.name.startswith(("engines", "realtime")))
+    level = logging.DEBUG if args.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", handlers=[handler])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(args.run(args) or 0)
