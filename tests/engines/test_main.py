@@ -8,7 +8,8 @@ import pytest
 
 from engines.__main__ import main
 from tests.conftest import PROJECT
-from tests.engines.tiny_bundle import GESTURES, write_tiny_bundle
+from tests.engines.tiny_bundle import write_tiny_bundle
+from train.labels import MICRO_GESTURES
 
 
 def test_info_says_what_the_bundle_is_and_that_it_is_untrained(
@@ -20,7 +21,7 @@ def test_info_says_what_the_bundle_is_and_that_it_is_untrained(
     assert "tiny 0.1" in text
     assert "window      1 s" in text
     assert "quality not measured" in text
-    for name in (*GESTURES, "negative", "positive", "pose_landmark_full"):
+    for name in (*MICRO_GESTURES, "negative", "positive", "pose_landmark_full"):
         assert name in text
     assert "31  Illustrative body language  (nothing to report)" in text
 

@@ -22,41 +22,8 @@ from engines.bundle import MANIFEST_NAME, save_golden, sha256_of
 from engines.errors import ManifestError
 from engines.manifest import Manifest, parse_manifest
 from engines.preprocess import preprocess
+from train.labels import MICRO_GESTURES
 
-GESTURES = (
-    "Turtle neck",
-    "Bulging face, deep breath",
-    "Touching hat",
-    "Touching or scratching head",
-    "Touching or scratching forehead",
-    "Covering face",
-    "Rubbing eyes",
-    "Touching or scratching facial parts",
-    "Touching ears",
-    "Biting nails",
-    "Touching jaw",
-    "Touching or scratching neck",
-    "Playing or adjusting hair",
-    "Buckle button, pulling shirt collar, adjusting tie",
-    "Touching or covering suprasternal notch",
-    "Scratching back",
-    "Folding arms",
-    "Dustoffing clothes",
-    "Putting arms behind body",
-    "Moving torso",
-    "Sitting straightly",
-    "Scratching or touching arms",
-    "Rubbing or holding hands",
-    "Crossing fingers",
-    "Minaret gesture",
-    "Playing or manipulating objects",
-    "Hold back arms",
-    "Head up",
-    "Pressing lips",
-    "Arms akimbo",
-    "Shaking shoulders",
-    "Illustrative body language",
-)
 DROP = object()
 """As a change: leave the key, or the item of a list, out."""
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -122,7 +89,7 @@ _MANIFEST: dict[str, Any] = {
         {
             "name": "gesture_logits",
             "task": "micro_gesture",
-            "class_names": list(GESTURES),
+            "class_names": list(MICRO_GESTURES),
             "background": 31,
             "kind": "events",
             "activation": "softmax",
