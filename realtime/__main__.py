@@ -138,6 +138,8 @@ def _live(args: argparse.Namespace) -> None:
 
     if args.duration is not None and not 0 < args.duration < float("inf"):
         raise ConfigError(f"--duration must be a positive number of seconds, got {args.duration}")
+    if not 0 <= args.port <= 65535:
+        raise ConfigError(f"--port must be 0 (any) to 65535, got {args.port}")
     for flag in ("headless", "out"):
         if getattr(args, flag) and args.source is None:
             raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")

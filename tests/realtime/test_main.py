@@ -278,6 +278,8 @@ def test_headless_needs_a_source_and_a_positive_duration(
 ) -> None:
     assert main(["live", "--headless"]) == 2
     assert "--source" in one_line(capfd)
+    assert main(["demo", "--port", "80000"]) == 2
+    assert "--port" in one_line(capfd)
     assert main(["live", "--out", "somewhere"]) == 2
     assert "--source" in one_line(capfd)
     assert main(["live", "--headless", "--source", "0", "--duration", "-1"]) == 2
