@@ -3,10 +3,9 @@
 import os
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from engines.bundle import Bundle, load_bundle
+from engines.closing import Closing
 from engines.errors import GraphMismatch
 from engines.manifest import Manifest
 from engines.postprocess import Scores, postprocess
@@ -17,7 +16,7 @@ from engines.window import Window
 STAGES = ("preprocess", "runtime", "postprocess")
 
 
-class Engine:
+class Engine(Closing):
     """A bundle and the runtime that executes its graph.
 
     Called by the thread that opened the runtime, and by no other.
@@ -67,17 +66,6 @@ class Engine:
     def close(self) -> None:
         """Close the runtime."""
         self.runtime.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_engine(

@@ -21,6 +21,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange
 
+from engines.closing import Closing
 from realtime.errors import OutputError
 from realtime.output_folder import prepare_output, unwritable
 from realtime.records import Image, Prediction, Snapshot
@@ -152,7 +153,7 @@ class CsvSink(_LineSink):
         self._file.append(text.getvalue())
 
 
-class VideoSink:
+class VideoSink(Closing):
     """`annotated.mp4`: H.264 with the snapshots' own time stamps, playable in browsers.
 
     While it is written, the file is a fragmented MP4, playable up to its last second even after a
@@ -188,17 +189,6 @@ class VideoSink:
         self._last_pts = 0
         self._last_t = self._shift = 0.0
         self._has_failed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def write(self, snapshot: Snapshot) -> None:
         """Draw and encode one frame.

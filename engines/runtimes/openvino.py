@@ -10,12 +10,12 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from engines.bundle import Bundle
+from engines.closing import Closing
 from engines.errors import GraphMismatch, RuntimeUnavailable
 from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds, first_line
 
@@ -31,7 +31,7 @@ _SMALL_GRAPH = 32 * 2**20
 """
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(Closing):
     """The fp32 graph compiled by OpenVINO for this processor.
 
     Raises:
@@ -82,17 +82,6 @@ class OpenVinoRuntime:
         self._owner.close()
         self._request = None
         self._compiled = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _precision(core: Any, wanted: Precision | None) -> Precision:

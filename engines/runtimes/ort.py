@@ -1,13 +1,13 @@
 """ONNX Runtime on the processor, fp32: the reference for exports, and the second CPU runtime."""
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from engines.bundle import Bundle
+from engines.closing import Closing
 from engines.errors import GraphMismatch
 from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds, first_line
 
@@ -22,7 +22,7 @@ _UNREADABLE = (
 )
 
 
-class OrtRuntime:
+class OrtRuntime(Closing):
     """The fp32 graph in ONNX Runtime's CPUExecutionProvider.
 
     Raises:
@@ -62,17 +62,6 @@ class OrtRuntime:
         """See `Runtime.close`."""
         self._owner.close()
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _spec(argument: Any) -> TensorSpec:

@@ -4,9 +4,8 @@ The only place that imports MediaPipe. `open_perceiver` is the way in.
 """
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from engines.closing import Closing
 from engines.manifest import PerceptionSpec
 from realtime.errors import PerceptionError
 from realtime.perception.crop import SubjectCrop
@@ -19,7 +18,7 @@ from realtime.records import Frame, Observation
 __all__ = ["Perceiver", "open_perceiver"]
 
 
-class Perceiver:
+class Perceiver(Closing):
     """Perceives one person in the frames of one source.
 
     One per camera. Any thread may make it, but then a single one calls it (live: that camera's
@@ -49,17 +48,6 @@ class Perceiver:
             raise
         self._subject = Subject(self._estimator)
         self._crop = SubjectCrop(spec.crop, spec.storage)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the models; a second call does nothing."""

@@ -14,13 +14,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.skeleton import MEDIAPIPE33
 from realtime.errors import PerceptionError
 from realtime.perception.crop import cut_square, whole_blocks
@@ -90,7 +90,7 @@ class _Found:
     conf: float
 
 
-class FaceFinder:
+class FaceFinder(Closing):
     """Finds the subject's face in the frames of one source. Called by one thread at a time."""
 
     def __init__(self, model: Path) -> None:
@@ -118,17 +118,6 @@ class FaceFinder:
                 f"{model} cannot be used as a face model: give a .tflite file of MediaPipe's "
                 f"Face Detector ({reason})"
             ) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release MediaPipe's graph; a second call does nothing."""

@@ -14,11 +14,11 @@ MediaPipe is imported when the first model is opened, not before: it takes half 
 """
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from engines.closing import Closing
 from engines.skeleton import MEDIAPIPE33
 from realtime.errors import PerceptionError
 from realtime.perception.quiet import quiet_mediapipe
@@ -28,7 +28,7 @@ _MAX_PEOPLE = 4
 """More people than these are not told apart: the survey's time grows with each."""
 
 
-class PoseEstimator:
+class PoseEstimator(Closing):
     """Follows one person's pose through the frames of one source.
 
     Called by one thread at a time; holds MediaPipe's threads and memory until it is closed.
@@ -52,17 +52,6 @@ class PoseEstimator:
         except PerceptionError:
             self._tracker.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release MediaPipe's graphs; a second call does nothing."""
