@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper
 
 import train.__main__
+import train.cli.export
 import train.export
 from engines.bundle import Bundle, load_bundle
 from engines.engine import open_engine
@@ -196,7 +197,7 @@ def test_files_that_are_no_checkpoints_are_refused_with_one_line(
 def test_missing_libraries_are_named_with_the_cure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.__main__, "_NEEDED", ("torch", "no_such_library"))
+    monkeypatch.setattr(train.cli.export, "_NEEDED", ("torch", "no_such_library"))
     arguments = ["export", "--recipe", "demo", "--init", "random", "--out", "bundle"]
     assert train.__main__.main(arguments) == 2
     error = capsys.readouterr().err

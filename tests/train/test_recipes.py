@@ -10,7 +10,7 @@ import torch
 
 from engines.manifest import Manifest, dump_manifest, parse_manifest
 from tests.train.tiny_recipe import tiny
-from train.__main__ import _RECIPES
+from train.cli.needs import RECIPE_NAMES
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, build_net
@@ -37,7 +37,7 @@ def test_there_are_32_gestures_and_the_last_means_nothing_to_report() -> None:
 
 
 def test_the_command_line_offers_every_recipe() -> None:
-    assert list(_RECIPES) == list(RECIPES)
+    assert list(RECIPE_NAMES) == list(RECIPES)
     assert all(make().name == name for name, make in RECIPES.items())
 
 

@@ -1,0 +1,49 @@
+"""What a data set says about its videos, in one form whatever files it came in."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engines.errors import TellsError
+
+
+class DataError(TellsError):
+    """A data set cannot be used as it is: the message says what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One annotated gesture."""
+
+    label: int
+    """Index into `Corpus.class_names`."""
+    start: int
+    """First frame, 0-based."""
+    end: int
+    """Last frame, 0-based, inclusive."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video and all that is annotated in it."""
+
+    id: str
+    path: Path
+    split: str
+    """train, val or test."""
+    subject: str
+    """Who is seen; videos of one person share it. Empty where the data set does not say."""
+    segments: tuple[Segment, ...]
+    emotion: int | None
+    """Index into `train.labels.EMOTIONS`; None where it is not annotated."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A data set on disk."""
+
+    name: str
+    class_names: tuple[str, ...]
+    videos: tuple[Video, ...]
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Why something was left out -> how often; never silent."""

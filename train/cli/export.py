@@ -1,0 +1,60 @@
+"""`python -m train export`: a recipe and weights become a bundle."""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+from train.cli import Subparsers
+from train.cli.needs import RECIPE_NAMES, require
+
+_NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("export", help="write a bundle")
+    parser.add_argument("--recipe", required=True, choices=RECIPE_NAMES)
+    parser.add_argument(
+        "--init", required=True, metavar="random|CHECKPOINT", help="where the weights come from"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new or empty")
+    parser.add_argument("--seed", type=int, default=0, help="of random weights; default: 0")
+    parser.add_argument("--name", help="default: the recipe's")
+    parser.add_argument("--version", default="0.1.0", help="default: 0.1.0")
+    parser.add_argument(
+        "--data", default="not stated", help="what the checkpoint was fitted on, for the manifest"
+    )
+    parser.add_argument(
+        "--data-licence", default="not stated", help="of that data, for the manifest"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the bundle and say where it is."""
+    require("export", _NEEDED)
+    from train.export import ExportOptions, export
+    from train.recipes import RECIPES
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names what is not installed
+    started = time.monotonic()
+    is_random = arguments.init == "random"
+    options = ExportOptions(
+        out=arguments.out,
+        checkpoint=None if is_random else Path(arguments.init),
+        seed=arguments.seed,
+        name=arguments.name,
+        version=arguments.version,
+        data=arguments.data,
+        data_licence=arguments.data_licence,
+    )
+
+    def report(step: str) -> None:
+        print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
+
+    bundle = export(RECIPES[arguments.recipe](), options, report)
+    report("done")
+    kind = "untrained " if bundle.manifest.source.is_untrained else ""
+    print(f"{kind}bundle {bundle.manifest.id} in {bundle.folder}")

@@ -1,0 +1,1 @@
+"""Rendered people who perform scripted gestures: training data that anyone can make."""
