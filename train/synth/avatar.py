@@ -138,8 +138,8 @@ class _Reader:
             out[rows[:, 0]] = self._read(
                 values.bufferView, values.byteOffset, dtype, (sparse.count, width)
             )
-        if accessor.normalized and dtype != np.float32:
-            return out.astype(np.float32) / np.iinfo(dtype).max
+        if accessor.normalized and dtype is not np.float32:
+            return np.asarray(out / float(2 ** (8 * out.itemsize) - 1), np.float32)
         return out
 
     def _read(

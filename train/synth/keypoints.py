@@ -1,0 +1,125 @@
+"""Bones -> the keypoints that pose estimators would find."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from engines.skeleton import MEDIAPIPE33
+from train.synth.body import SIDES, Body
+from train.synth.rotations import Floats
+
+Place = tuple[str, Floats]
+"""A bone and a point in A-pose coordinates, float32 [3] cm, that moves with it."""
+OPENPOSE = 137
+"""25 of the body (BODY_25), 70 of the face, 21 of the left hand, 21 of the right one."""
+_BODY, _FACE, _LEFT_HAND, _RIGHT_HAND = 0, 25, 95, 116
+
+
+def mediapipe_places(body: Body) -> tuple[Place, ...]:
+    """The 33 landmarks of MediaPipe Pose, in its order."""
+    places: dict[str, Place] = {"nose": ("Head", body.landmarks["nose"].point)}
+    for side in SIDES:
+        letter, sign = side[0].upper(), np.float32(1.0 if side == "left" else -1.0)
+        x, _, z = np.eye(3, dtype=np.float32) * sign
+        eye, mouth = body.landmarks[f"{side}_eye"].point, body.landmarks["mouth"].point
+        foot = body.at(f"{letter} Foot")
+        thumb = _between(body, f"{letter} Finger01", f"{letter} Finger02")
+        places |= {
+            f"{side}_eye_inner": ("Head", eye - 1.2 * x),
+            f"{side}_eye": ("Head", eye),
+            f"{side}_eye_outer": ("Head", eye + 1.3 * x),
+            f"{side}_ear": ("Head", body.landmarks[f"{side}_ear"].point),
+            f"mouth_{side}": ("Head", mouth + 2.6 * x - 0.6 * sign * z),
+            f"{side}_shoulder": (f"{letter} UpperArm", body.at(f"{letter} UpperArm")),
+            f"{side}_elbow": (f"{letter} Forearm", body.at(f"{letter} Forearm")),
+            f"{side}_wrist": (f"{letter} Hand", body.at(f"{letter} Hand")),
+            f"{side}_pinky": (f"{letter} Finger4", body.at(f"{letter} Finger4")),
+            f"{side}_index": (f"{letter} Finger1", body.at(f"{letter} Finger1")),
+            f"{side}_thumb": (f"{letter} Finger01", thumb),
+            f"{side}_hip": (f"{letter} Thigh", body.at(f"{letter} Thigh")),
+            f"{side}_knee": (f"{letter} Calf", body.at(f"{letter} Calf")),
+            f"{side}_ankle": (f"{letter} Foot", foot),
+            f"{side}_heel": (f"{letter} Foot", foot + np.array([0, -7, -5], np.float32)),
+            f"{side}_foot_index": (f"{letter} Toe0", body.at(f"{letter} Toe0")),
+        }
+    return tuple(places[name] for name in MEDIAPIPE33.joints)
+
+
+def _between(body: Body, a: str, b: str) -> Floats:
+    return np.asarray((body.at(a) + body.at(b)) / 2, np.float32)
+
+
+def openpose_places(body: Body) -> Mapping[int, Place]:
+    """Index -> place, of the 137 keypoints of OpenPose; most of the face is left out."""
+    named = dict(zip(MEDIAPIPE33.joints, mediapipe_places(body), strict=True))
+    neck = _between(body, "L UpperArm", "R UpperArm")
+    hips = _between(body, "L Thigh", "R Thigh")
+    out: dict[int, Place] = {
+        _BODY: named["nose"], 1: ("Spine2", neck), 8: ("Pelvis", hips),
+        _FACE + 30: named["nose"],
+        _FACE + 8: ("Head", body.landmarks["chin"].point),
+        _FACE + 57: ("Head", body.landmarks["mouth"].point),
+    }  # fmt: skip
+    for side, start in (("right", 2), ("left", 5)):
+        for k, joint in enumerate(("shoulder", "elbow", "wrist")):
+            out[start + k] = named[f"{side}_{joint}"]
+    for side, start in (("right", 9), ("left", 12)):
+        for k, joint in enumerate(("hip", "knee", "ankle")):
+            out[start + k] = named[f"{side}_{joint}"]
+    for k, name in enumerate(("right_eye", "left_eye", "right_ear", "left_ear"), start=15):
+        out[k] = named[name]
+    for start, toe, heel in (
+        (19, "left_foot_index", "left_heel"),
+        (22, "right_foot_index", "right_heel"),
+    ):
+        out |= {start: named[toe], start + 1: named[toe], start + 2: named[heel]}
+    out |= {_FACE + 68: named["right_eye"], _FACE + 69: named["left_eye"]}
+    out |= {_FACE + 48: named["mouth_right"], _FACE + 54: named["mouth_left"]}
+    for side, start in (("left", _LEFT_HAND), ("right", _RIGHT_HAND)):
+        letter = side[0].upper()
+        out[start] = named[f"{side}_wrist"]
+        for finger in range(5):
+            bones = [f"{letter} Finger{finger}{k}" for k in ("", "1", "2")]
+            for k, bone in enumerate(bones):
+                out[start + 1 + 4 * finger + k] = (bone, body.at(bone))
+            last = body.at(bones[2]) + 1.1 * (body.at(bones[2]) - body.at(bones[1]))
+            out[start + 4 + 4 * finger] = (bones[2], last)
+    return out
+
+
+def carry(body: Body, bones: Floats, places: Mapping[int, Place] | tuple[Place, ...]) -> Floats:
+    """World points, cm, float32 [T, n, 3].
+
+    Args:
+        body: whose.
+        bones: float32 [T, B, 4, 4] world matrices.
+        places: n of them.
+    """
+    values = places.values() if isinstance(places, Mapping) else places
+    index = [body.bone(name) for name, _ in values]
+    points = np.stack([point for _, point in values]) - body.rest[index][:, :3, 3]
+    local = np.einsum("nji,nj->ni", body.rest[index][:, :3, :3], points)
+    moved = np.einsum("tnij,nj->tni", bones[:, index][..., :3, :3], local)
+    return np.asarray(moved + bones[:, index][..., :3, 3], np.float32)
+
+
+def openpose(
+    body: Body, bones: Floats, project: Callable[[Floats], Floats], size: tuple[int, int]
+) -> Floats:
+    """What OpenPose would write: float32 [T, 137, 3] of x px, y px, confidence 0 or 1.
+
+    Args:
+        body: whose.
+        bones: float32 [T, B, 4, 4] world matrices.
+        project: world points [..., 3] to pixels [..., 2].
+        size: (h, w) of the picture; what is outside has confidence 0 and lies at the origin.
+    """
+    places = openpose_places(body)
+    xy = project(carry(body, bones, places))
+    height, width = size
+    inside = (xy >= 0).all(-1) & (xy[..., 0] < width) & (xy[..., 1] < height)
+    out = np.zeros((len(bones), OPENPOSE, 3), np.float32)
+    out[:, list(places)] = np.where(
+        inside[..., None], np.concatenate([xy, np.ones((*xy.shape[:-1], 1))], -1), 0
+    )
+    return out

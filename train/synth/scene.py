@@ -1,0 +1,128 @@
+"""Scene: the camera, the light and the clothes of one video, drawn at random from a generator."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from train.synth.body import Body
+from train.synth.rotations import Floats, about, nod_turn_tilt, unit
+
+_NEAR, _FAR = 5.0, 2000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole camera; world units are cm."""
+
+    eye: Floats
+    """float32 [3]."""
+    rotation: Floats
+    """float32 [3, 3]: world to camera; the camera looks along -z, y is up."""
+    field_of_view: float
+    """rad, vertical."""
+
+    def matrix(self, aspect: float) -> Floats:
+        """float32 [4, 4]: world to clip space, column vectors."""
+        focal = 1.0 / np.tan(self.field_of_view / 2)
+        projection = np.zeros((4, 4), np.float32)
+        projection[0, 0], projection[1, 1] = focal / aspect, focal
+        projection[2, 2] = (_FAR + _NEAR) / (_NEAR - _FAR)
+        projection[2, 3] = 2 * _FAR * _NEAR / (_NEAR - _FAR)
+        projection[3, 2] = -1.0
+        view = np.eye(4, dtype=np.float32)
+        view[:3, :3] = self.rotation
+        view[:3, 3] = -self.rotation @ self.eye
+        return np.asarray(projection @ view, np.float32)
+
+    def project(self, points: Floats, size: tuple[int, int]) -> Floats:
+        """Pixels [..., 2] (x right, y down) of world points [..., 3] in a picture (h, w)."""
+        height, width = size
+        seen = (points - self.eye) @ self.rotation.T
+        scale = height / (2 * np.tan(self.field_of_view / 2)) / np.maximum(-seen[..., 2], 1.0)
+        x = width / 2 + seen[..., 0] * scale
+        return np.stack([x, height / 2 - seen[..., 1] * scale], -1).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What stays the same throughout one video."""
+
+    camera: Camera
+    key: Floats
+    """float32 [3]: towards the main light."""
+    key_colour: Floats
+    """float32 [3]."""
+    fill: Floats
+    """float32 [3]: towards the second light."""
+    fill_colour: Floats
+    """float32 [3]."""
+    sky: Floats
+    """float32 [3]: light from above."""
+    ground: Floats
+    """float32 [3]: light from below."""
+    clothes: Floats
+    """float32 [3, 3]: colours of the body's picture are multiplied by it."""
+    skin: Floats
+    """float32 [3, 3]: likewise the head's."""
+
+    def lights(self) -> dict[str, Floats]:
+        """The shader's uniforms of these names."""
+        names = ("key", "key_colour", "fill", "fill_colour", "sky", "ground")
+        return {name: getattr(self, name) for name in names}
+
+
+def draw_camera(rng: np.random.Generator, body: Body) -> Camera:
+    """From a laptop's webcam to a press conference: head and elbows are in the picture."""
+    head = body.landmarks["eyes"].point
+    fov = np.radians(rng.uniform(24, 62))
+    shown = rng.uniform(66, 120)  # cm of the person's height that fill the picture
+    distance = shown / (2 * np.tan(fov / 2))
+    top = head[1] + rng.uniform(13, 26)
+    target = np.array([rng.normal(0, 6), top - shown / 2, 2.0])
+    azimuth = np.clip(rng.normal(0, 0.28), -0.65, 0.65)
+    elevation = np.clip(rng.normal(0.02, 0.12), -0.25, 0.3)
+    direction = nod_turn_tilt(-np.float32(elevation), np.float32(azimuth), np.float32(0))
+    back = direction @ np.array([0, 0, 1], np.float32)
+    right = unit(np.cross(np.array([0, 1, 0], np.float32), back))
+    rotation = np.stack([right, np.cross(back, right), back])
+    roll = about(np.array([0, 0, 1], np.float32), np.float32(rng.normal(0, 0.025)))
+    eye = (target + back * distance).astype(np.float32)
+    return Camera(eye, np.asarray(roll @ rotation, np.float32), float(fov))
+
+
+def draw_scene(rng: np.random.Generator, body: Body) -> Scene:
+    """Camera, light and clothes."""
+
+    def towards(azimuth: float, elevation: float) -> Floats:
+        flat = np.cos(elevation)
+        return np.array(
+            [np.sin(azimuth) * flat, np.sin(elevation), np.cos(azimuth) * flat], np.float32
+        )
+
+    def colour(strength: float, spread: float) -> Floats:
+        warmth = rng.normal(0, spread)
+        return np.asarray(strength * np.array([1 + warmth, 1.0, 1 - warmth]), np.float32)
+
+    side = rng.choice([-1.0, 1.0])
+    key = towards(side * rng.uniform(0.0, 1.2), rng.uniform(0.15, 1.1))
+    fill = towards(-side * rng.uniform(0.3, 1.5), rng.uniform(-0.1, 0.6))
+    strength = rng.uniform(0.35, 0.85)
+    ambient = rng.uniform(0.25, 0.55)
+    return Scene(
+        camera=draw_camera(rng, body),
+        key=key,
+        key_colour=colour(strength, 0.08),
+        fill=fill,
+        fill_colour=colour(strength * rng.uniform(0.1, 0.6), 0.08),
+        sky=colour(ambient * 1.2, 0.06),
+        ground=colour(ambient * 0.7, 0.05),
+        clothes=_dyed(rng),
+        skin=np.eye(3, dtype=np.float32) * np.float32(rng.uniform(0.75, 1.2)),
+    )
+
+
+def _dyed(rng: np.random.Generator) -> Floats:
+    """Hues turned about grey, but mildly: hands and clothes share a picture."""
+    grey = unit(np.ones(3, np.float32))
+    turned = about(grey, np.float32(rng.normal(0, 0.45)))
+    return np.asarray(turned * rng.uniform(0.7, 1.25), np.float32)

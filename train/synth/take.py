@@ -1,0 +1,136 @@
+"""Take: one video from its number and a seed; who, what, where, and then every frame."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from train.annotations import Segment, Video
+from train.labels import EMOTIONS, MICRO_GESTURES
+from train.synth.avatar import load_avatar
+from train.synth.backgrounds import Image, paint
+from train.synth.body import Body, measure, skin_matrices
+from train.synth.film import draw_film, draw_times, expose, write_mp4
+from train.synth.gestures.classes import draw_length
+from train.synth.imigue_writer import LayoutName, video_path, write_annotations
+from train.synth.keypoints import openpose
+from train.synth.performance import Performance
+from train.synth.render import Renderer
+from train.synth.scene import Scene, draw_scene
+from train.synth.script import draw_labels, trimmed, untrimmed
+
+RECORDS = ".synth"
+_VIDEO = TypeAdapter(Video)
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """What a folder of rendered videos is made of; the same options make the same videos."""
+
+    avatars: Path
+    out: Path
+    clips: int
+    seed: int
+    is_untrimmed: bool
+    length_s: float
+    """Of an untrimmed video."""
+    people: dict[str, str]
+    """Avatar -> split: train, val or test."""
+    layout: LayoutName
+    size: tuple[int, int]
+    """(h, w) px."""
+    xlsx: bool
+
+    def record(self, clip: int) -> Path:
+        """The file that says that a video is finished, and what is in it."""
+        return self.out / RECORDS / f"{clip + 1:04d}.json"
+
+    def subject(self, clip: int) -> str:
+        """Who is in a clip: everyone in turn."""
+        names = tuple(self.people)
+        return names[clip % len(names)]
+
+
+class Studio:
+    """What a worker keeps between videos: a renderer and the bodies seen so far."""
+
+    def __init__(self, options: SynthOptions) -> None:
+        self._options = options
+        self._renderer = Renderer(options.size)
+        self._bodies: dict[str, Body] = {}
+
+    def body(self, name: str) -> Body:
+        """An avatar, measured once."""
+        if name not in self._bodies:
+            self._bodies[name] = measure(load_avatar(self._options.avatars, name))
+        return self._bodies[name]
+
+    def close(self) -> None:
+        """Give the graphics context back."""
+        self._renderer.__exit__(None, None, None)
+
+    def shoot(self, clip: int, *, attempt: int = 0) -> Iterator[int]:
+        """Render one video and write all its files; yields the frames done so far.
+
+        Args:
+            clip: its number, from 0.
+            attempt: how often it has failed; a later attempt shifts time by 2 ms each, because a
+                software renderer was seen to hang on single pictures.
+        """
+        options = self._options
+        rng = np.random.default_rng([options.seed, clip])
+        name, subject = f"{clip + 1:04d}", options.subject(clip)
+        body = self.body(subject)
+        performance = self._perform(rng, clip, body, 0.002 * attempt)
+        scene, film = draw_scene(rng, body), draw_film(rng)
+        backdrop = paint(rng, options.size)
+        split = options.people[subject]
+        path = video_path(options.out, options.layout, split, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        pictures = self._pictures(body, performance, scene, backdrop)
+        t = performance.t - performance.t[0]
+        yield from write_mp4(partial, t, expose(rng, film, pictures), film.crf)
+        video = Video(
+            id=name, path=path, split=split, subject=subject,
+            segments=segments(performance), emotion=performance.emotion,
+        )  # fmt: skip
+        keypoints = openpose(
+            body, performance.bones, lambda p: scene.camera.project(p, options.size), options.size
+        )
+        write_annotations(options.out, options.layout, video, keypoints, xlsx=options.xlsx)
+        partial.replace(path)
+        record = options.record(clip).with_suffix(".partial")
+        record.write_bytes(_VIDEO.dump_json(video))
+        record.replace(options.record(clip))  # from now on the video counts as done
+
+    def _perform(
+        self, rng: np.random.Generator, clip: int, body: Body, shift_s: float
+    ) -> Performance:
+        options = self._options
+        emotion = (*range(len(EMOTIONS)), *range(len(EMOTIONS)), None)[rng.integers(5)]
+        if options.is_untrimmed:
+            t = draw_times(rng, options.length_s) + shift_s
+            labels = draw_labels(rng, 4 * int(options.length_s))
+            return untrimmed(rng, body, t, emotion, labels.tolist())
+        t = draw_times(rng, draw_length(rng) + 0.4) + shift_s
+        return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES))
+
+    def _pictures(
+        self, body: Body, performance: Performance, scene: Scene, backdrop: Image
+    ) -> Iterator[Image]:
+        self._renderer.show(body.avatar)
+        for bones, morphs in zip(performance.bones, performance.morphs, strict=True):
+            yield self._renderer.draw(skin_matrices(body, bones), morphs, scene, backdrop)
+
+
+def segments(performance: Performance) -> tuple[Segment, ...]:
+    """The truth in frames; gestures between two frames of a slow camera are left out."""
+    out = []
+    for label in performance.truth:
+        inside = np.flatnonzero((performance.t >= label.start) & (performance.t <= label.end))
+        if len(inside):
+            out.append(Segment(label.label, int(inside[0]), int(inside[-1])))
+    return tuple(out)
