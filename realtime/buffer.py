@@ -8,7 +8,7 @@ from engines.errors import WindowError
 from engines.manifest import PerceptionSpec
 from engines.skeleton import LAYOUTS
 from engines.window import Window
-from realtime.records import Observation
+from realtime.records import Floats, Observation
 
 MAX_HZ = 60.0
 """Observations that come faster are thinned: no model samples so densely; the ring is bounded."""
@@ -103,10 +103,15 @@ class ObservationBuffer:
                 raise WindowError(
                     f"The pose is {pose.layout}, the bundle wants {self._spec.layout}"
                 )
-            x0, y0, x1, y1 = observation.crop
-            h, w = self._spec.storage
-            to_rgb = np.array([w / (x1 - x0), h / (y1 - y0)], np.float32)
-            self._xy[i] = (pose.xy - observation.crop[:2]) * to_rgb
+            self._xy[i] = in_crop(pose.xy, observation)
             self._xyz[i], self._conf[i] = pose.xyz, pose.conf
         self._faces[i] = 0 if face is None else face.crop
         self._has_face[i] = face is not None
+
+
+def in_crop(xy: Floats, observation: Observation) -> Floats:
+    """Points [..., 2] of the frame, in px of `observation.rgb`."""
+    x0, y0, x1, y1 = observation.crop
+    h, w = observation.rgb.shape[:2]
+    to_rgb = np.array([w / (x1 - x0), h / (y1 - y0)], np.float32)
+    return np.asarray((xy - observation.crop[:2]) * to_rgb, np.float32)

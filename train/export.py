@@ -6,7 +6,6 @@
 - Nothing appears in the target folder before ONNX Runtime has reproduced torch there.
 """
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -26,9 +25,7 @@ from engines.manifest import (
     Golden,
     Graph,
     Manifest,
-    ModelFile,
     Notes,
-    PerceptionSpec,
     Source,
 )
 from engines.preprocess import preprocess
@@ -37,6 +34,7 @@ from train.checkpoint import load_checkpoint, load_weights
 from train.golden import golden_windows, spread_logits
 from train.graph import OPSET, write_graph
 from train.models.heads import Net, build_net
+from train.perception import perception_of
 from train.recipes import Recipe
 
 MAX_ERROR = 1e-4
@@ -136,14 +134,7 @@ def draft_manifest(recipe: Recipe, options: ExportOptions) -> Manifest:
         ),
         graphs=(Graph(file=_GRAPH, sha256=_UNHASHED, precision="fp32", opset=OPSET),),
         window=recipe.window,
-        perception=PerceptionSpec(
-            layout=recipe.layout,
-            pose_model=_perception_model("pose"),
-            face_model=_perception_model("face"),
-            crop=recipe.crop,
-            storage=recipe.storage,
-            face_size=recipe.face_size,
-        ),
+        perception=perception_of(recipe),
         inputs=recipe.inputs,
         outputs=recipe.outputs,
         metrics=(),
@@ -182,11 +173,6 @@ def git_revision() -> str:
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _perception_model(what: str) -> ModelFile:
-    entry = json.loads((_PROJECT / "assets" / "models.json").read_text(encoding="utf-8"))[what]
-    return ModelFile(name=entry["name"], sha256=entry["sha256"])
 
 
 def _with_digests(manifest: Manifest, folder: Path) -> Manifest:

@@ -1,0 +1,177 @@
+"""Augmentation: Window -> Window, upstream of the one place where windows become tensors.
+
+Everything is constant over a window but noise and drop-outs, so that movement stays movement.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.skeleton import LAYOUTS
+from engines.window import Window
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much of everything; 0 switches a thing off."""
+
+    mirror: float = 0.5
+    """How often left and right change places."""
+    speed: float = 0.2
+    """Time runs up to so much faster or slower."""
+    shift: float = 0.06
+    """The region moves by up to so much of its side, and zooms as much."""
+    light: float = 0.25
+    """Brightness, contrast and colour vary by up to so much."""
+    blur: float = 0.25
+    """How often the pictures are blurred."""
+    noise: float = 6.0
+    """Standard deviation of the pictures' noise, at most, 0..255."""
+    jitter: float = 0.012
+    """Standard deviation of the keypoints' noise, at most, as share of the region's side."""
+    joint_loss: float = 0.05
+    """Share of keypoints that are lost."""
+    evidence_loss: float = 0.1
+    """How often pose or face are gone for a part of the window."""
+    thinning: float = 0.3
+    """How often frames are left out, as a slower camera would."""
+
+
+def draw_speed(rng: np.random.Generator, how: Augmentation) -> float:
+    """How much faster time runs; the store wants to know before it decodes pictures."""
+    return float(np.exp(rng.uniform(-1, 1) * np.log1p(how.speed)))
+
+
+def augment(rng: np.random.Generator, window: Window, how: Augmentation) -> Window:
+    """Another window of the same label.
+
+    Args:
+        rng: decides; the same state gives the same window.
+        window: stays as it is.
+        how: how much.
+    """
+    if rng.random() < how.mirror:
+        window = mirrored(window)
+    window = _reframed(rng, window, how.shift)
+    window = replace(
+        window,
+        rgb=_developed(rng, window.rgb, how),
+        faces=_developed(rng, window.faces, how),
+    )
+    window = _noisy_pose(rng, window, how)
+    window = _with_losses(rng, window, how.evidence_loss)
+    if rng.random() < how.thinning and len(window) > 12:
+        window = thinned(window, rng.uniform(9.0, 16.0))
+    return window
+
+
+def mirrored(window: Window) -> Window:
+    """Left becomes right: pictures, keypoints and their names."""
+    swap = list(LAYOUTS[window.layout].mirror)
+    xy, xyz = window.xy[:, swap].copy(), window.xyz[:, swap].copy()
+    xy[..., 0] = window.rgb.shape[2] - xy[..., 0]
+    xyz[..., 0] = -xyz[..., 0]
+    return replace(
+        window,
+        rgb=np.ascontiguousarray(window.rgb[:, :, ::-1]),
+        faces=np.ascontiguousarray(window.faces[:, :, ::-1]),
+        xy=xy,
+        xyz=xyz,
+        conf=window.conf[:, swap].copy(),
+    )
+
+
+def thinned(window: Window, rate_hz: float) -> Window:
+    """As a camera of that rate would have seen it; the last sample stays."""
+    slots = np.floor((window.end - window.t) * rate_hz + 1e-6)
+    keep = np.append(slots[:-1] != slots[1:], True)
+    return Window(
+        t=window.t[keep], rgb=window.rgb[keep], xy=window.xy[keep], xyz=window.xyz[keep],
+        conf=window.conf[keep], faces=window.faces[keep], has_face=window.has_face[keep],
+        layout=window.layout,
+    )  # fmt: skip
+
+
+def _filled(images: Image) -> NDArray[np.intp]:
+    """Frames that hold a picture: the store leaves black what no model looks at."""
+    return np.flatnonzero(images.reshape(len(images), -1)[:, ::97].any(axis=1))
+
+
+def _reframed(rng: np.random.Generator, window: Window, size: float) -> Window:
+    if size == 0:
+        return window
+    h, w = window.rgb.shape[1:3]
+    zoom = float(np.exp(rng.uniform(-size, size)))
+    dx, dy = rng.uniform(-size, size, 2) * (w, h)
+    matrix = np.array(
+        [[zoom, 0, dx + (1 - zoom) * w / 2], [0, zoom, dy + (1 - zoom) * h / 2]], np.float32
+    )
+    rgb = window.rgb.copy()
+    for k in _filled(rgb):
+        rgb[k] = cv2.warpAffine(rgb[k], matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    xy = window.xy * np.float32(zoom) + matrix[:, 2]
+    return replace(window, rgb=rgb, xy=xy.astype(np.float32))
+
+
+def _developed(rng: np.random.Generator, images: Image, how: Augmentation) -> Image:
+    """Light and colour by one table a channel, then blur and noise."""
+    exposure, contrast = np.exp(rng.uniform(-1, 1, 2) * how.light)
+    balance = np.exp(rng.uniform(-1, 1, 3) * how.light * 0.4)
+    sigma = rng.uniform(0.3, 1.2) if rng.random() < how.blur else 0.0
+    noise = rng.uniform(0, how.noise) if how.noise else 0.0
+    grey_share = float(rng.random() < 0.05)
+    levels = np.arange(256)[:, None]
+    table = np.clip(((levels - 110) * contrast + 110) * exposure * balance, 0, 255)
+    lut = table.astype(np.uint8)[None]
+    out = images.copy()
+    grain = rng.normal(0, noise, (images.shape[1] + 16, images.shape[2] + 16)).astype(np.int16)
+    for k in _filled(images):
+        image = np.asarray(cv2.LUT(images[k], lut), np.uint8)
+        if grey_share:
+            image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+        if sigma:
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+        if noise > 1:
+            y, x = rng.integers(0, 16, 2)
+            patch = grain[y : y + image.shape[0], x : x + image.shape[1], None]
+            image = np.clip(image.astype(np.int16) + patch, 0, 255).astype(np.uint8)
+        out[k] = image
+    return out
+
+
+def _noisy_pose(rng: np.random.Generator, window: Window, how: Augmentation) -> Window:
+    n, v = window.conf.shape
+    side = window.rgb.shape[1]
+    size = rng.uniform(0, how.jitter)
+    bias = rng.normal(0, size * side, (1, v, 2))
+    shake = rng.normal(0, 0.5 * size * side, (n, v, 2))
+    depth = rng.normal(0, size, (1, v, 3)) * (1.0, 1.0, 2.5)
+    conf = window.conf.copy()
+    lost = rng.random((1, v)) < how.joint_loss * rng.random()
+    lost = lost | (rng.random((n, v)) < 0.3 * how.joint_loss * rng.random())
+    conf[lost] = 0.0
+    xy, xyz = window.xy + (bias + shake), window.xyz + depth
+    xy[conf == 0], xyz[conf == 0] = np.nan, np.nan
+    return replace(window, xy=xy.astype(np.float32), xyz=xyz.astype(np.float32), conf=conf)
+
+
+def _with_losses(rng: np.random.Generator, window: Window, share: float) -> Window:
+    def gone() -> NDArray[np.bool_]:
+        start = rng.uniform(window.start, window.end)
+        return (window.t >= start) & (window.t <= start + rng.uniform(0.2, 1.5))
+
+    if rng.random() < share:
+        out = gone()
+        conf, xy, xyz = window.conf.copy(), window.xy.copy(), window.xyz.copy()
+        conf[out], xy[out], xyz[out] = 0.0, np.nan, np.nan
+        window = replace(window, conf=conf, xy=xy, xyz=xyz)
+    if rng.random() < share:
+        out = gone()
+        faces, has_face = window.faces.copy(), window.has_face.copy()
+        faces[out], has_face[out] = 0, False
+        window = replace(window, faces=faces, has_face=has_face)
+    return window

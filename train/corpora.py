@@ -1,0 +1,38 @@
+"""A folder -> Corpus, whichever data set it holds."""
+
+from pathlib import Path
+
+from train.annotations import Corpus, DataError
+from train.imigue import SplitName, layout_of, read_layout_a, read_layout_b
+from train.smg import read_smg
+
+
+def open_corpus(
+    root: Path,
+    layout: str,
+    *,
+    frame_shift: int = 0,
+    split: SplitName = "original",
+    skip_bad: bool = False,
+) -> Corpus:
+    """Read the annotations of a data set.
+
+    Args:
+        root: its folder.
+        layout: `A` or `B` of iMiGUE, `smg`, or `auto` for what the folder looks like.
+        frame_shift: added to iMiGUE's frame numbers.
+        split: which of layout B's published splits.
+        skip_bad: count malformed label rows instead of refusing them.
+
+    Raises:
+        DataError: it is none of them, or cannot be read.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: expected the folder of a data set, there is none")
+    if layout == "auto":
+        layout = layout_of(root) or ("smg" if any(root.glob("Sample[0-9]*")) else "A")
+    if layout == "smg":
+        return read_smg(root)
+    if layout == "B":
+        return read_layout_b(root, frame_shift=frame_shift, split=split, skip_bad=skip_bad)
+    return read_layout_a(root, frame_shift=frame_shift, skip_bad=skip_bad)
