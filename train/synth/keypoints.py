@@ -6,6 +6,8 @@ import numpy as np
 
 from engines.skeleton import MEDIAPIPE33
 from train.synth.body import SIDES, Body
+from train.synth.controls import Controls
+from train.synth.rig import joints
 from train.synth.rotations import Floats
 
 Place = tuple[str, Floats]
@@ -101,6 +103,16 @@ def carry(body: Body, bones: Floats, places: Mapping[int, Place] | tuple[Place, 
     local = np.einsum("nji,nj->ni", body.rest[index][:, :3, :3], points)
     moved = np.einsum("tnij,nj->tni", bones[:, index][..., :3, :3], local)
     return np.asarray(moved + bones[:, index][..., :3, 3], np.float32)
+
+
+def carry_joints(body: Body, controls: Controls, places: tuple[Place, ...]) -> Floats:
+    """As `carry`, straight from the controls and only for what is asked: much faster."""
+    names = tuple(sorted({name for name, _ in places}))
+    turned, placed = joints(body, controls, names)
+    at = [names.index(name) for name, _ in places]
+    rest = np.stack([body.at(name) for name, _ in places])
+    offset = np.stack([point for _, point in places]) - rest
+    return np.asarray(np.einsum("tnij,nj->tni", turned[:, at], offset) + placed[:, at], np.float32)
 
 
 def openpose(

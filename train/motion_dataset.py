@@ -1,0 +1,74 @@
+"""Pose windows made on the spot, as tensors: enough to pre-train the pose branch.
+
+Every example follows from (seed, draw) alone, so that an interrupted run can be continued exactly.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from engines.preprocess import preprocess
+from engines.tensor_specs import PoseInput
+from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
+from train.recipes import Recipe
+from train.synth.avatar import load_avatar
+from train.synth.body import measure
+from train.synth.motion import Estimator, Take, draw_ends, draw_take, observe
+
+_TAKE_S = 20.0
+_WINDOWS = 64
+"""Windows from one performance, each through another camera."""
+
+
+class MotionDataset(Dataset[tuple[Feeds, Labels]]):
+    """Windows of poses alone; draws that follow each other share a performance."""
+
+    def __init__(
+        self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int
+    ) -> None:
+        """As many windows as `length`.
+
+        Raises:
+            AvatarError: an avatar is missing.
+        """
+        self._bodies = [measure(load_avatar(avatars, name)) for name in names]
+        for body in self._bodies:  # pictures on the skin are not needed, and workers copy this
+            body.avatar.textures.clear()
+        manifest = manifest_of(recipe)
+        pose = tuple(spec for spec in manifest.inputs if isinstance(spec, PoseInput))
+        perception = replace(manifest.perception, storage=(1, 1), face_size=1)
+        self._manifest = replace(manifest, inputs=pose, perception=perception)
+        self._tasks = tuple(output.task for output in recipe.outputs)
+        self._length, self._seed = length, seed
+        self._take = lru_cache(4)(self._perform)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in self.__dict__.items() if k != "_take"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._take = lru_cache(4)(self._perform)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
+        take = self._take(draw // _WINDOWS)
+        rng = np.random.default_rng([self._seed, 1, draw])
+        spec = self._manifest.window
+        ((end, label),) = draw_ends(rng, take, spec.span_s, spec.anchor, 1)
+        window = observe(rng, take, end, spec.span_s, Estimator())
+        arrays = preprocess([window], self._manifest)
+        labels = dict.fromkeys(self._tasks, UNLABELLED) | {"micro_gesture": label}
+        return (
+            {name: torch.from_numpy(array[0]) for name, array in arrays.items()},
+            {task: torch.tensor(value) for task, value in labels.items()},
+        )
+
+    def _perform(self, number: int) -> Take:
+        rng = np.random.default_rng([self._seed, 0, number])
+        return draw_take(rng, self._bodies[number % len(self._bodies)], _TAKE_S)
