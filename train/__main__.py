@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from engines.errors import TellsError
-from train.cli import download, export, prepare, synth
+from train.cli import download, export, fit, prepare, synth
 from train.models.download import CHECKPOINTS, Checkpoint
 
-_COMMANDS = (synth, prepare, export, download)
+_COMMANDS = (synth, prepare, fit, export, download)
 
 
 def main(

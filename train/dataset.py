@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,8 +40,6 @@ class Example:
 
 def manifest_of(recipe: Recipe) -> Manifest:
     """What the runtime would be told: enough to make tensors of windows."""
-    from pathlib import Path
-
     return draft_manifest(recipe, ExportOptions(out=Path(), checkpoint=None))
 
 
@@ -113,11 +112,7 @@ def labels_at(video: StoredVideo, end: float, recipe: Recipe, store: Store) -> d
 
 
 class WindowDataset(Dataset[tuple[Feeds, Labels]]):
-    """Examples as tensors: feeds as the runtime would make them, labels int64.
-
-    With augmentation, an epoch's examples depend on the seed, the epoch and their number alone, so
-    an interrupted run can be continued exactly.
-    """
+    """Examples as tensors: feeds as the runtime would make them, labels int64."""
 
     def __init__(
         self,
@@ -130,14 +125,17 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
     ) -> None:
         self._store, self._examples, self._how, self._seed = store, chosen, how, seed
         self._manifest = manifest_of(recipe)
-        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def __getitem__(self, index: int) -> tuple[Feeds, Labels]:
+        return self.drawn(0, index)
+
+    def drawn(self, number: int, index: int) -> tuple[Feeds, Labels]:
+        """An example as it is augmented at one draw: it follows from seed, draw and index alone."""
         example = self._examples[index]
-        rng = np.random.default_rng([self._seed, self.epoch, index])
+        rng = np.random.default_rng([self._seed, number, index])
         feeds = self._feeds(example, rng)
         labels = {task: torch.tensor(label) for task, label in example.labels.items()}
         return feeds, labels

@@ -20,12 +20,14 @@ from train.synth.body import measure
 from train.synth.motion import Estimator, Take, draw_ends, draw_take, observe
 
 _TAKE_S = 20.0
-_WINDOWS = 64
+_WINDOWS = 48
 """Windows from one performance, each through another camera."""
+_TAKES = 32
+"""Performances among which windows that are drawn one after the other take turns."""
 
 
 class MotionDataset(Dataset[tuple[Feeds, Labels]]):
-    """Windows of poses alone; draws that follow each other share a performance."""
+    """Windows of poses alone."""
 
     def __init__(
         self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int
@@ -44,20 +46,21 @@ class MotionDataset(Dataset[tuple[Feeds, Labels]]):
         self._manifest = replace(manifest, inputs=pose, perception=perception)
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
-        self._take = lru_cache(4)(self._perform)
+        self._take = lru_cache(2 * _TAKES)(self._perform)
 
     def __getstate__(self) -> dict[str, object]:
         return {k: v for k, v in self.__dict__.items() if k != "_take"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._take = lru_cache(4)(self._perform)
+        self._take = lru_cache(2 * _TAKES)(self._perform)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        take = self._take(draw // _WINDOWS)
+        group, place = divmod(draw, _WINDOWS * _TAKES)
+        take = self._take(group * _TAKES + place % _TAKES)
         rng = np.random.default_rng([self._seed, 1, draw])
         spec = self._manifest.window
         ((end, label),) = draw_ends(rng, take, spec.span_s, spec.anchor, 1)

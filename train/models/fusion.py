@@ -139,6 +139,13 @@ class SceneTokens(nn.Module):
             x_BLW = torch.where(seen_B1[..., None], x_BLW, self.missing)
         return x_BLW + position_LW
 
+    def absent(self, other_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens [B, 1 + T * H * W, C] of a batch without pictures; none of them is seen."""
+        batch, device = other_BS.shape[0], other_BS.device
+        places = self.time().shape[0] * self.row.shape[0] * self.column.shape[1]
+        tokens_BLC = torch.zeros(batch, 1 + places, self.project.in_features, device=device)
+        return tokens_BLC, torch.zeros(batch, 1, dtype=torch.bool, device=device)
+
 
 class CrossModalTokenFusion(nn.Module):
     """Micro-gestures from MViT's tokens and the tokens of both 2s-AGCN streams.
@@ -171,12 +178,15 @@ class CrossModalTokenFusion(nn.Module):
         _initialise(self)
 
     def forward(
-        self, rgb_BLC: Tensor, streams_BCTV: Sequence[Tensor], masks_BTV: Sequence[Tensor]
+        self,
+        rgb_BLC: Tensor | None,
+        streams_BCTV: Sequence[Tensor],
+        masks_BTV: Sequence[Tensor],
     ) -> Tensor:
         """Logits float32 [B, num_classes].
 
         Args:
-            rgb_BLC: MViT's tokens after its final norm, class token first.
+            rgb_BLC: MViT's tokens after its final norm, class token first; None if there are none.
             streams_BCTV: features of the joint stream and of the bone stream, T token steps.
             masks_BTV: for each stream which joints were seen (1) in which *sample*; a token counts
                 as seen if one of the samples about its centre was.
@@ -189,6 +199,8 @@ class CrossModalTokenFusion(nn.Module):
             self.config.pose_dropout,
             is_training=self.training,
         )
+        if rgb_BLC is None:
+            rgb_BLC, rgb_seen = self.scene.absent(pose_seen)
         a_BLW = self.scene(rgb_BLC, rgb_seen)
         b_BSW = self._pose_tokens(streams_BCTV, pose_seen)
         usable = _usable(pose_seen)
@@ -240,11 +252,11 @@ class InterFusion(nn.Module):
         self.classify = _classifier(2 * attention.width, config.num_classes, attention.dropout)
         _initialise(self)
 
-    def forward(self, rgb_BLC: Tensor, faces_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+    def forward(self, rgb_BLC: Tensor | None, faces_BTC: Tensor, mask_BT: Tensor) -> Tensor:
         """Logits float32 [B, num_classes].
 
         Args:
-            rgb_BLC: MViT's tokens after its final norm, class token first.
+            rgb_BLC: MViT's tokens after its final norm, class token first; None if there are none.
             faces_BTC: one embedding a face crop.
             mask_BT: 1 where there was a face.
         """
@@ -254,6 +266,8 @@ class InterFusion(nn.Module):
             self.config.face_dropout,
             is_training=self.training,
         )
+        if rgb_BLC is None:
+            rgb_BLC, rgb_seen = self.scene.absent(face_seen)
         a_BLW = self.scene(rgb_BLC, rgb_seen)
         b_BTW = torch.where(face_seen[..., None], self.face_project(faces_BTC), self.missing)
         b_BTW = b_BTW + self.time() + self.modality

@@ -68,8 +68,11 @@ class MicroGestureHead(nn.Module):
         self.bone_stream = AGCN(config.agcn)
         self.fusion = CrossModalTokenFusion(config.fusion)
 
-    def forward(self, rgb_BLC: Tensor, pose_BCTV: Tensor, mask_BTV: Tensor) -> Tensor:
-        """Float32 [B, num_classes]; C of the pose is 3, missing joints are 0 in pose and mask."""
+    def forward(self, rgb_BLC: Tensor | None, pose_BCTV: Tensor, mask_BTV: Tensor) -> Tensor:
+        """Float32 [B, num_classes]; C of the pose is 3, missing joints are 0 in pose and mask.
+
+        Without RGB tokens, the pose decides alone.
+        """
         bone_mask_BTV = mask_BTV * mask_BTV[:, :, list(self.parents)]
         bones_BCTV = bones(pose_BCTV, self.parents) * bone_mask_BTV[:, None]
         streams = (self.joint_stream.features(pose_BCTV), self.bone_stream.features(bones_BCTV))
@@ -84,8 +87,11 @@ class EmotionHead(nn.Module):
         self.swinface = SwinFace(config.swinface)
         self.fusion = InterFusion(config.fusion)
 
-    def forward(self, rgb_BLC: Tensor, face_BTCSS: Tensor, mask_BT: Tensor) -> Tensor:
-        """Float32 [B, num_classes]; absent crops are 0 in faces and mask."""
+    def forward(self, rgb_BLC: Tensor | None, face_BTCSS: Tensor, mask_BT: Tensor) -> Tensor:
+        """Float32 [B, num_classes]; absent crops are 0 in faces and mask.
+
+        Without RGB tokens, the faces decide alone.
+        """
         crops = face_BTCSS.flatten(0, 1)
         embedded = self.swinface.expression(crops).fam
         return self.fusion(rgb_BLC, embedded.unflatten(0, (-1, face_BTCSS.shape[1])), mask_BT)

@@ -1,0 +1,123 @@
+"""Which windows are drawn at which step: a function of seed and step, so any run can resume."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import ConcatDataset, Dataset, Sampler
+
+from train.augment import Augmentation
+from train.dataset import UNLABELLED, Example, Feeds, Labels, WindowDataset, examples
+from train.motion_dataset import MotionDataset
+from train.recipes import Recipe
+from train.store import Store
+
+Draw = tuple[int, int]
+"""(number of the draw, index of the example)."""
+
+
+class Draws(Sampler[list[Draw]]):
+    """Batches of draws from `start` on; on several devices each takes its part."""
+
+    def __init__(
+        self,
+        weights: NDArray[np.float64],
+        batch: int,
+        steps: range,
+        seed: int,
+        part: tuple[int, int],
+    ) -> None:
+        """Batches of `batch` windows over all devices.
+
+        Args:
+            weights: float64 [N], how often each example is drawn, in relation.
+            batch: windows a step over all devices.
+            steps: which steps.
+            seed: of the run.
+            part: (rank, number) of the devices.
+        """
+        self._weights = np.cumsum(weights / weights.sum())
+        self._batch, self._steps, self._seed, self._part = batch, steps, seed, part
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rank, parts = self._part
+        for step in self._steps:
+            rng = np.random.default_rng([self._seed, 17, step])
+            chosen = np.searchsorted(self._weights, rng.random(self._batch), side="right")
+            chosen = np.minimum(chosen, len(self._weights) - 1)
+            draws = [(step * self._batch + k, int(index)) for k, index in enumerate(chosen)]
+            yield draws[rank::parts]
+
+
+class Drawn(Dataset[tuple[Feeds, Labels]]):
+    """Examples of several stores and of motion alone, by draw."""
+
+    def __init__(self, windows: Sequence[WindowDataset], motion: MotionDataset | None) -> None:
+        self._windows: ConcatDataset[tuple[Feeds, Labels]] | None = (
+            ConcatDataset(windows) if windows else None
+        )
+        self._count = len(self._windows) if self._windows is not None else 0
+        self._motion = motion
+
+    def __getitem__(self, draw: Draw) -> tuple[Feeds, Labels]:
+        number, index = draw
+        if index >= self._count:
+            assert self._motion is not None
+            return self._motion[number % len(self._motion)]
+        assert self._windows is not None
+        k = int(np.searchsorted(self._windows.cumulative_sizes, index, side="right"))
+        before = self._windows.cumulative_sizes[k - 1] if k else 0
+        dataset = self._windows.datasets[k]
+        assert isinstance(dataset, WindowDataset)
+        return dataset.drawn(number, index - before)
+
+
+def class_shares(
+    chosen: Sequence[Example], task: str, num_classes: int, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """float64 [K]: share of each class among what is drawn, at least a millionth."""
+    labels = np.array([e.labels[task] for e in chosen])
+    known = labels != UNLABELLED
+    counts = np.bincount(labels[known], weights[: len(labels)][known], minlength=num_classes)
+    return np.maximum(counts / max(counts.sum(), 1e-12), 1e-6)
+
+
+def balanced(chosen: Sequence[Example], task: str, power: float) -> NDArray[np.float64]:
+    """float64 [N]: count^-power of each example's class; their mean where it has none."""
+    labels = np.array([e.labels[task] for e in chosen])
+    known = labels != UNLABELLED
+    counts = np.bincount(labels[known]) if known.any() else np.ones(1)
+    weights = np.ones(len(labels))
+    weights[known] = np.maximum(counts[labels[known]], 1.0) ** -power
+    if known.any():
+        weights[~known] = weights[known].mean()
+    return weights / weights.sum()
+
+
+def training_windows(
+    stores: Sequence[Store], recipe: Recipe, hop_s: float, seed: int
+) -> tuple[list[Example], list[WindowDataset]]:
+    """All training examples of several stores, augmented, in the order of `Drawn`.
+
+    Raises:
+        DataError: a store has no training videos, or is another recipe's.
+    """
+    lists = [examples(store, "train", recipe, hop_s) for store in stores]
+    datasets = [
+        WindowDataset(store, chosen, recipe, how=Augmentation(), seed=seed)
+        for store, chosen in zip(stores, lists, strict=True)
+    ]
+    return [example for chosen in lists for example in chosen], datasets
+
+
+def motion_windows(avatars: Path | None, names: tuple[str, ...], recipe: Recipe, seed: int) -> (
+    MotionDataset | None
+):  # fmt: skip
+    """Poses made on the spot, if the avatars are there."""
+    if avatars is None:
+        return None
+    return MotionDataset(avatars, names, recipe, 2**31 - 1, seed)

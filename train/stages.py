@@ -1,0 +1,146 @@
+"""Stages of training: each branch for itself, then all together.
+
+The same network learns in every stage; what a stage does not look at is missing for it, just as a
+camera may fail to show it. A branch hands on only its own weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.dataset import UNLABELLED
+from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
+from train.recipes import Recipe
+
+BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
+"""Stage -> which weights it hands on, by their names' beginning."""
+STAGES = (*BRANCHES, "fusion")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How one stage is trained."""
+
+    steps: int
+    batch: int
+    """Windows a step, over all devices together."""
+    lr: float
+    branch_lr: float = 1.0
+    """Share of `lr` for the branches while they are fused."""
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    """Share of the steps in which the rate rises; then it falls as a cosine."""
+    label_smoothing: float = 0.05
+    balance: float = 0.5
+    """Windows are drawn with weight count^-balance of their class: 0 as they come, 1 uniform."""
+    logit_adjustment: float = 0.0
+    """Share of the log prior that is added to the logits in training (Menon et al. 2021)."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.998
+    eval_every: int = 200
+    """Steps."""
+    patience: int = 8
+    """Evaluations without a better score before the stage ends."""
+
+
+_FULL = {
+    "pose": StageConfig(steps=40_000, batch=128, lr=1e-3, eval_every=1000),
+    "rgb": StageConfig(steps=30_000, batch=64, lr=1e-4, eval_every=1000),
+    "face": StageConfig(steps=10_000, batch=64, lr=1e-4, eval_every=500),
+    "fusion": StageConfig(steps=30_000, batch=64, lr=2e-4, branch_lr=0.1, eval_every=1000),
+}
+_DEMO = {
+    "pose": StageConfig(steps=9000, batch=64, lr=2e-3, eval_every=500),
+    "rgb": StageConfig(steps=1500, batch=16, lr=6e-4, eval_every=250),
+    "face": StageConfig(steps=1200, batch=16, lr=8e-4, eval_every=150),
+    "fusion": StageConfig(steps=1500, batch=16, lr=6e-4, branch_lr=0.35, eval_every=150),
+}
+
+
+def default_stage(recipe: Recipe, stage: str) -> StageConfig:
+    """The demo's are for an hour or two on two cores, the others' for a GPU."""
+    return (_DEMO if recipe.name == "demo" else _FULL)[stage]
+
+
+def stages_of(recipe: Recipe) -> tuple[str, ...]:
+    """Those that a recipe has branches for, in order."""
+    has = {"pose": recipe.net.micro_gesture, "face": recipe.net.emotion}
+    return tuple(stage for stage in STAGES if has.get(stage, True) is not None)
+
+
+class StageNet(nn.Module):
+    """A network of which one stage is trained: feeds in, logits by task out."""
+
+    def __init__(self, net: Net, stage: str) -> None:
+        super().__init__()
+        self.net, self.stage = net, stage
+
+    def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """float32 [B, num_classes] of each task that the stage can tell."""
+        net = self.net
+        if self.stage == "fusion":
+            return dict(zip(tasks_of(net), net(**feeds), strict=True))
+        if self.stage == "pose":
+            assert not isinstance(net, EmotionNet)
+            return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
+        if self.stage == "face":
+            assert not isinstance(net, MicroGestureNet)
+            return {"emotion": net.emotion(None, feeds["face"], feeds["face_mask"])}
+        absent = {n: torch.zeros_like(x) for n, x in feeds.items() if n != "rgb"}
+        return dict(zip(tasks_of(net), net(rgb=feeds["rgb"], **absent), strict=True))
+
+
+def tasks_of(net: Net) -> tuple[str, ...]:
+    """In the order of the network's outputs."""
+    if isinstance(net, JointNet):
+        return ("micro_gesture", "emotion")
+    return ("micro_gesture",) if isinstance(net, MicroGestureNet) else ("emotion",)
+
+
+def parameter_groups(net: nn.Module, stage: str, config: StageConfig) -> list[dict[str, object]]:
+    """Weights with and without decay; while fusing, branches learn more slowly."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        is_branch = stage == "fusion" and ".fusion." not in name
+        groups.setdefault((is_branch, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": config.lr * (config.branch_lr if is_branch else 1.0),
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (is_branch, decays), parameters in groups.items()
+    ]
+
+
+def loss_of(
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    config: StageConfig,
+    log_priors: Mapping[str, Tensor],
+) -> Tensor:
+    """Cross entropies of the tasks, summed; windows without a label do not count.
+
+    Args:
+        logits: task -> float32 [B, K].
+        labels: task -> int64 [B].
+        config: smoothing and logit adjustment.
+        log_priors: task -> float32 [K]: log share of each class among what is drawn.
+    """
+    total = torch.zeros((), device=next(iter(logits.values())).device)
+    for task, scores in logits.items():
+        target = labels[task]
+        if not (target != UNLABELLED).any():
+            total = total + 0.0 * scores.sum()
+            continue
+        adjusted = scores.float()
+        if config.logit_adjustment:
+            adjusted = adjusted + config.logit_adjustment * log_priors[task].to(scores.device)
+        total = total + F.cross_entropy(
+            adjusted, target, ignore_index=UNLABELLED, label_smoothing=config.label_smoothing
+        )
+    return total
