@@ -169,7 +169,12 @@ class TokenPool(nn.Module):
         heads = x_BNC.shape[2] // self.head_dim
         cls_BG1D = x_BNC[:, :1].unflatten(2, (heads, self.head_dim)).transpose(1, 2)
         x_BCL = x_BNC[:, 1:].transpose(1, 2)
-        pooled = self.conv(x_BCL.reshape(-1, self.head_dim, *grid))
+        x_BDTHW = x_BCL.reshape(-1, self.head_dim, *grid)
+        if self.training:  # in bf16, processors take 2 to 5 times as long for the way back
+            with torch.autocast(x_BDTHW.device.type, enabled=False):
+                pooled = self.conv(x_BDTHW.float().contiguous(memory_format=torch.channels_last_3d))
+        else:
+            pooled = self.conv(x_BDTHW)
         x_BGDL = pooled.reshape(-1, heads, self.head_dim, math.prod(pooled.shape[2:]))
         return self.norm(torch.cat((cls_BG1D, x_BGDL.transpose(2, 3)), 2))
 

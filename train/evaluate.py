@@ -1,0 +1,226 @@
+"""Evaluate: gestures cut out, whole videos through the live decisions, emotion a video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from engines.manifest import Manifest, TaskMetrics
+from realtime.config import Config
+from train.dataset import UNLABELLED
+from train.labels import EMOTIONS
+from train.metrics import (
+    ClassRow,
+    Indices,
+    Interval,
+    Probs,
+    auc,
+    balanced_accuracy,
+    bootstrap,
+    class_table,
+    confusion,
+    macro_f1,
+    reliability,
+    top_k,
+)
+from train.scoring import ScoredVideo, live_events
+from train.spotting import Spotting, spot
+from train.store import Span
+
+GESTURE, EMOTION = "micro_gesture", "emotion"
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """N things with scores, truth and the video that each is from."""
+
+    probs: Probs
+    labels: Indices
+    videos: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GestureReport:
+    """Gestures cut out of their videos: windows about each are averaged."""
+
+    clips: Labelled
+    top1: Interval
+    top5: float
+    macro_f1: Interval
+    ece: float
+    table: list[ClassRow]
+    confusion: Indices
+    by_subject: dict[str, float]
+    """Subject -> top-1."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpottingReport:
+    """Whole videos through the live decision layer."""
+
+    at: dict[float, Spotting]
+    """Overlap -> result, one to one."""
+    starter_kit: Spotting
+    events: dict[str, tuple[tuple[Span, ...], tuple[Span, ...]]]
+    """Video -> its truths and its events."""
+
+
+@dataclass(frozen=True, eq=False)
+class EmotionReport:
+    """One answer a video: the mean of its windows."""
+
+    videos: Labelled
+    accuracy: Interval
+    balanced: float
+    auc: float
+    ece: float
+    """Of single windows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All of it; what the model has no task for, or the data no truth, is None."""
+
+    gesture: GestureReport | None = None
+    spotting: SpottingReport | None = None
+    emotion: EmotionReport | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) -> Report:
+    """Everything that can be said about a model from its scores."""
+    tasks = set(manifest.tasks)
+    report = Report()
+    if GESTURE in tasks:
+        clips = cut_out(scored)
+        if len(clips.labels):
+            report = replace(report, gesture=_gestures(clips, scored))
+            report = replace(report, spotting=_spotting(scored, manifest, config))
+        else:
+            report.notes.append("no annotated gesture: gestures were not evaluated")
+    if EMOTION in tasks:
+        videos = pooled(scored)
+        if len(videos.labels):
+            report = replace(report, emotion=_emotion(videos, scored))
+        else:
+            report.notes.append("no video with a known emotion: emotion was not evaluated")
+    return report
+
+
+def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
+    """Every annotated gesture with the mean scores of the windows whose middle lies in it."""
+    rows, labels, videos = [], [], []
+    for item in scored:
+        for span in item.video.spans:
+            inside = (item.at >= span.start) & (item.at <= span.end)
+            if not inside.any():
+                middle = (span.start + span.end) / 2
+                inside = np.abs(item.at - middle) == np.abs(item.at - middle).min()
+            rows.append(item.probs[GESTURE][inside].mean(axis=0))
+            labels.append(span.label)
+            videos.append(item.video.id)
+    probs = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
+    return Labelled(probs, np.array(labels, np.intp), tuple(videos))
+
+
+def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None) -> Labelled:
+    """Single windows with their truth: the gesture in the middle, or background; or the emotion."""
+    rows, labels, videos = [], [], []
+    for item in scored:
+        for k, at in enumerate(item.at):
+            label = (
+                _label_at(item, float(at), background) if task == GESTURE else item.video.emotion
+            )
+            if label is not None and label != UNLABELLED:
+                rows.append(item.probs[task][k])
+                labels.append(label)
+                videos.append(item.video.id)
+    probs = np.stack(rows) if rows else np.zeros((0, 2), np.float32)
+    return Labelled(probs, np.array(labels, np.intp), tuple(videos))
+
+
+def _label_at(item: ScoredVideo, at: float, background: int | None) -> int | None:
+    covering = [s for s in item.video.spans if s.start <= at <= s.end]
+    return min(covering, key=lambda s: s.end - s.start).label if covering else background
+
+
+def pooled(scored: Sequence[ScoredVideo]) -> Labelled:
+    """Every video of a known emotion with the mean scores of its windows."""
+    known = [item for item in scored if item.video.emotion is not None]
+    probs = [item.probs[EMOTION].mean(axis=0) for item in known]
+    labels = np.array([item.video.emotion for item in known], np.intp)
+    stacked = np.stack(probs) if probs else np.zeros((0, len(EMOTIONS)), np.float32)
+    return Labelled(stacked, labels, tuple(item.video.id for item in known))
+
+
+def _gestures(clips: Labelled, scored: Sequence[ScoredVideo]) -> GestureReport:
+    probs, labels = clips.probs, clips.labels
+    subject_of = {item.video.id: item.video.subject for item in scored}
+    subjects = np.array([subject_of[name] for name in clips.videos])
+    return GestureReport(
+        clips=clips,
+        top1=bootstrap(lambda p, y: top_k(p, y, 1), probs, labels, clips.videos),
+        top5=top_k(probs, labels, 5),
+        macro_f1=bootstrap(macro_f1, probs, labels, clips.videos),
+        ece=reliability(probs, labels).ece,
+        table=class_table(probs, labels),
+        confusion=confusion(probs, labels),
+        by_subject={
+            str(name): top_k(probs[subjects == name], labels[subjects == name], 1)
+            for name in np.unique(subjects)
+        },
+    )
+
+
+def spotted(
+    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
+) -> dict[str, tuple[tuple[Span, ...], tuple[Span, ...]]]:
+    """Video -> truths and events of the live decision layer, background left out."""
+    output = next(o for o in manifest.outputs if o.task == GESTURE)
+    background = output.background
+    return {
+        item.video.id: (
+            tuple(s for s in item.video.spans if s.label != background),
+            tuple(live_events(item, manifest, config, GESTURE)),
+        )
+        for item in scored
+    }
+
+
+def _spotting(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) -> SpottingReport:
+    events = spotted(scored, manifest, config)
+    pairs = list(events.values())
+    return SpottingReport(
+        at={iou: spot(pairs, iou=iou) for iou in (0.1, 0.3, 0.5)},
+        starter_kit=spot(pairs, mode="starter_kit"),
+        events=events,
+    )
+
+
+def _emotion(videos: Labelled, scored: Sequence[ScoredVideo]) -> EmotionReport:
+    windows = windows_of(scored, EMOTION, None)
+    return EmotionReport(
+        videos=videos,
+        accuracy=bootstrap(lambda p, y: top_k(p, y, 1), videos.probs, videos.labels, videos.videos),
+        balanced=balanced_accuracy(videos.probs, videos.labels),
+        auc=auc(videos.probs, videos.labels),
+        ece=reliability(windows.probs, windows.labels).ece,
+    )
+
+
+def manifest_metrics(report: Report, split: str) -> tuple[TaskMetrics, ...]:
+    """What a bundle's manifest says of its quality."""
+    out = []
+    if report.gesture is not None:
+        g = report.gesture
+        out.append(TaskMetrics(
+            task=GESTURE, split=split, n=len(g.clips.labels), top1=g.top1.value,
+            macro_f1=g.macro_f1.value, ece=g.ece,
+        ))  # fmt: skip
+    if report.emotion is not None:
+        e = report.emotion
+        out.append(TaskMetrics(
+            task=EMOTION, split=split, n=len(e.videos.labels), top1=e.accuracy.value,
+            macro_f1=macro_f1(e.videos.probs, e.videos.labels), ece=e.ece,
+        ))  # fmt: skip
+    return tuple(out)

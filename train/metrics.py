@@ -1,0 +1,136 @@
+"""Figures of merit, as pure functions of arrays; the standard ones are scikit-learn's."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+Probs = NDArray[np.float32]
+Indices = NDArray[np.intp]
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measurement with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How one class is recognised."""
+
+    label: int
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def top_k(probs: Probs, labels: Indices, k: int) -> float:
+    """Share of the N rows whose label is among the k most probable of K classes."""
+    order = np.argsort(-probs, axis=1, kind="stable")[:, :k]
+    return float((order == labels[:, None]).any(axis=1).mean())
+
+
+def macro_f1(probs: Probs, labels: Indices) -> float:
+    """Mean F1 over the classes that occur in `labels`."""
+    present = np.unique(labels)
+    scores = precision_recall_fscore_support(
+        labels, probs.argmax(axis=1), labels=present, average="macro", zero_division=0
+    )
+    return float(scores[2])
+
+
+def class_table(probs: Probs, labels: Indices) -> list[ClassRow]:
+    """A row for every class that occurs."""
+    present = np.unique(labels)
+    columns = precision_recall_fscore_support(
+        labels, probs.argmax(axis=1), labels=present, zero_division=0
+    )
+    return [
+        ClassRow(int(k), float(p), float(r), float(f), int(n))
+        for k, p, r, f, n in zip(present, *columns, strict=True)
+    ]
+
+
+def confusion(probs: Probs, labels: Indices) -> Indices:
+    """intp [K, K]: rows are the truth, columns what was said."""
+    classes = range(probs.shape[1])
+    return np.asarray(confusion_matrix(labels, probs.argmax(axis=1), labels=classes), np.intp)
+
+
+def balanced_accuracy(probs: Probs, labels: Indices) -> float:
+    """Mean recall over the classes that occur."""
+    present = np.unique(labels)
+    if len(present) < 2:
+        return float((probs.argmax(axis=1) == labels).mean())
+    return float(balanced_accuracy_score(labels, probs.argmax(axis=1)))
+
+
+def auc(probs: Probs, labels: Indices) -> float:
+    """Area under the ROC curve of class 1 of 2; not a number where only one class occurs."""
+    if len(np.unique(labels)) < 2:
+        return float("nan")
+    return float(roc_auc_score(labels, probs[:, 1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Confidence against accuracy in `BINS` equal bins; empty ones are not a number."""
+
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error (Guo et al. 2017)."""
+        gaps = np.nan_to_num(np.abs(self.confidence - self.accuracy))
+        return float((gaps * self.share).sum())
+
+
+def reliability(probs: Probs, labels: Indices) -> Reliability:
+    """How often the most probable class is right, by how sure the model is."""
+    sure = probs.max(axis=1)
+    right = probs.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        confidence = np.bincount(bins, sure, BINS) / count
+        accuracy = np.bincount(bins, right, BINS) / count
+    return Reliability(confidence, accuracy, count / max(len(labels), 1))
+
+
+def bootstrap(
+    measure: Callable[[Probs, Indices], float],
+    probs: Probs,
+    labels: Indices,
+    groups: Sequence[str],
+    *,
+    rounds: int = 500,
+    seed: int = 0,
+) -> Interval:
+    """A measurement and its percentile interval; whole groups (videos) are drawn, not rows."""
+    names = np.unique(np.asarray(groups))
+    members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(rounds):
+        drawn = np.concatenate([members[k] for k in rng.integers(len(names), size=len(names))])
+        values.append(measure(probs[drawn], labels[drawn]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Interval(measure(probs, labels), float(low), float(high))

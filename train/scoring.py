@@ -1,0 +1,173 @@
+"""Scores of all windows of a store's videos, by a bundle or by a checkpoint."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from engines.engine import open_engine
+from engines.errors import WindowError
+from engines.manifest import Manifest
+from engines.postprocess import Scores, postprocess
+from engines.preprocess import coverage, preprocess
+from engines.window import Window
+from realtime.config import Config
+from realtime.decide import Decider, TaskSpec
+from realtime.records import Event, Prediction
+from train.annotations import DataError
+from train.checkpoint import load_checkpoint, load_weights
+from train.dataset import manifest_of
+from train.export import run_torch
+from train.metrics import Probs
+from train.models.heads import build_net
+from train.recipes import Recipe
+from train.store import Span, Store, StoredVideo
+
+Score = Callable[[Sequence[Window]], list[dict[str, Scores]]]
+_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Something that scores windows, and the manifest that it goes by."""
+
+    score: Score
+    manifest: Manifest
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredVideo:
+    """N windows of one video."""
+
+    video: StoredVideo
+    ends: np.ndarray
+    """float64 [N] stream seconds."""
+    at: np.ndarray
+    """float64 [N] stream seconds that the scores are about."""
+    probs: dict[str, Probs]
+    """Task -> float32 [N, K]."""
+    coverage: np.ndarray
+    """float64 [N] 0..1."""
+
+
+@contextmanager
+def bundle_scorer(folder: Path, device: str) -> Iterator[Scorer]:
+    """A bundle through any runtime.
+
+    Raises:
+        BundleError, RuntimeUnavailable: it cannot be opened.
+    """
+    with open_engine(folder, device) as engine:
+        yield Scorer(engine, engine.manifest)
+
+
+@contextmanager
+def checkpoint_scorer(path: Path, recipe: Recipe) -> Iterator[Scorer]:
+    """A checkpoint through torch, on the processor.
+
+    Raises:
+        CheckpointError: it is another recipe's, or none.
+    """
+    net = build_net(recipe.net).eval()
+    load_weights(net, load_checkpoint(path, recipe), str(path))
+    manifest = manifest_of(recipe)
+
+    def score(windows: Sequence[Window]) -> list[dict[str, Scores]]:
+        with torch.inference_mode():
+            logits = run_torch(net, manifest, preprocess(windows, manifest))
+        return postprocess(logits, manifest, [coverage(w, manifest) for w in windows])
+
+    yield Scorer(score, manifest)
+
+
+def check_perception(store: Store, manifest: Manifest) -> None:
+    """Make sure that a store shows what a model was trained to see.
+
+    Raises:
+        DataError: it was prepared otherwise.
+    """
+    if store.info.perception != manifest.perception:
+        raise DataError(
+            f"{store.folder}: was prepared with other perception than {manifest.id} reads; "
+            "prepare the data again with its recipe"
+        )
+
+
+def score_videos(
+    scorer: Scorer, store: Store, split: str, hop_s: float, *, limit: int | None = None
+) -> list[ScoredVideo]:
+    """Windows every `hop_s` over the videos of a split, with a progress bar.
+
+    Raises:
+        DataError: an empty split, or a store of other perception.
+    """
+    check_perception(store, scorer.manifest)
+    videos = store.videos(split)[:limit]
+    if not videos:
+        names = sorted({v.split for v in store.videos()})
+        raise DataError(
+            f"{store.folder}: has no videos of the split {split!r}, only {', '.join(names)}"
+        )
+    bar = tqdm(videos, desc=f"score {split}", unit="video", mininterval=1.0)
+    return [_score_video(scorer, store, video, hop_s) for video in bar]
+
+
+def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float) -> ScoredVideo:
+    spec = scorer.manifest.window
+    first = min(video.start + spec.span_s, video.end)
+    ends = np.arange(first, video.end + 1e-6, hop_s)
+    probs: dict[str, list[Probs]] = {o.task: [] for o in scorer.manifest.outputs}
+    covered: list[float] = []
+    for lo in range(0, len(ends), _BATCH):
+        windows = [
+            store.window(video.id, end - spec.span_s, end, inputs=scorer.manifest.inputs)
+            for end in ends[lo : lo + _BATCH]
+        ]
+        for scores in _scores(scorer, windows):
+            for output in scorer.manifest.outputs:
+                count = len(output.class_names)
+                probs[output.task].append(
+                    scores[output.task].probs if scores else np.full(count, 1 / count, np.float32)
+                )
+            covered.append(next(iter(scores.values())).coverage if scores else 0.0)
+    span = min(spec.span_s, video.end - video.start)
+    return ScoredVideo(
+        video, ends, ends - span * (1 - spec.anchor),
+        {task: np.stack(rows) for task, rows in probs.items()}, np.array(covered),
+    )  # fmt: skip
+
+
+def _scores(scorer: Scorer, windows: Sequence[Window | None]) -> Iterator[dict[str, Scores] | None]:
+    """Scores of each window; None for one that spans a gap or shows nothing."""
+    whole = [w for w in windows if w is not None]
+    try:
+        found = iter(scorer.score(whole))
+        for window in windows:
+            yield next(found) if window is not None else None
+    except WindowError:
+        for window in windows:
+            try:
+                yield scorer.score([window])[0] if window is not None else None
+            except WindowError:
+                yield None
+
+
+def live_events(scored: ScoredVideo, manifest: Manifest, config: Config, task: str) -> list[Span]:
+    """The events that the live decision layer makes of a video's scores."""
+    output = next(o for o in manifest.outputs if o.task == task)
+    decider = Decider([TaskSpec(output, manifest.window.min_coverage, False)], config)
+    events: list[Event] = []
+    for k, end in enumerate(scored.ends):
+        prediction = Prediction(
+            source=scored.video.id, task=task, start=float(end - manifest.window.span_s),
+            end=float(end), at=float(scored.at[k]), probs=scored.probs[task][k].copy(),
+            coverage=float(scored.coverage[k]), latency_s=0.0, bundle=manifest.id,
+        )  # fmt: skip
+        events += decider.step([prediction], now=float(end))[1]
+    events += decider.flush(float(scored.ends[-1]))
+    names = list(output.class_names)
+    return [Span(names.index(e.label), e.start, e.end) for e in events]

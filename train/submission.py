@@ -1,0 +1,66 @@
+"""Submission files of the MiGA challenge's three tracks."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from engines.manifest import Manifest
+from realtime.config import Config
+from train.annotations import DataError
+from train.evaluate import EMOTION, GESTURE, cut_out
+from train.labels import EMOTIONS, ILLUSTRATIVE
+from train.scoring import ScoredVideo, live_events
+from train.store import Store
+
+
+def classification(scored: Sequence[ScoredVideo], path: Path, *, year: int) -> int:
+    """Track 1: a class 0 to 31 for every annotated clip `VIDEO_k`.
+
+    From 2025 on with the header `Id,Target`, before without one. Returns the number of rows.
+    """
+    clips = cut_out(scored)
+    numbers: dict[str, int] = {}
+    rows: list[tuple[str, int]] = []
+    for video, probs in zip(clips.videos, clips.probs, strict=True):
+        k = numbers.get(video, 0)
+        numbers[video] = k + 1
+        rows.append((f"{video}_{k}", int(probs.argmax())))
+    _write(path, [("Id", "Target"), *rows] if year >= 2025 else rows)
+    return len(rows)
+
+
+def recognition(
+    scored: Sequence[ScoredVideo], store: Store, manifest: Manifest, config: Config, folder: Path
+) -> int:
+    """Track 2: `VIDEO_prediction.csv` with rows class,start,end: raw classes, frames from 0."""
+    total = 0
+    for item in scored:
+        t = store.times(item.video.id)
+        rows = []
+        for event in live_events(item, manifest, config, GESTURE):
+            raw = 99 if event.label == ILLUSTRATIVE else event.label + 1
+            frames = [int(abs(t - at).argmin()) for at in (event.start, event.end)]
+            rows.append((raw, *frames))
+        _write(folder / f"{item.video.id}_prediction.csv", rows)
+        total += len(rows)
+    return total
+
+
+def emotion(scored: Sequence[ScoredVideo], path: Path) -> int:
+    """Track 3: `video_id,label`, 1 for a won match."""
+    positive = EMOTIONS.index("positive")
+    rows = [
+        (item.video.id, int(item.probs[EMOTION].mean(axis=0).argmax() == positive))
+        for item in scored
+    ]
+    _write(path, [("video_id", "label"), *rows])
+    return len(rows)
+
+
+def _write(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
