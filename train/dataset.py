@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +122,25 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         *,
         how: Augmentation | None = None,
         seed: int = 0,
+        only: str | None = None,
     ) -> None:
+        """All examples of `chosen`.
+
+        Args:
+            store: where they are.
+            chosen: which windows.
+            recipe: says how tensors are made.
+            how: the augmentation; None for none.
+            seed: of the augmentation.
+            only: make the tensors of this modality (rgb, pose, face) alone; pictures that are not
+                needed then are not decoded.
+        """
         self._store, self._examples, self._how, self._seed = store, chosen, how, seed
-        self._manifest = manifest_of(recipe)
+        manifest = manifest_of(recipe)
+        if only is not None:
+            inputs = tuple(spec for spec in manifest.inputs if spec.modality == only)
+            manifest = replace(manifest, inputs=inputs)
+        self._manifest = manifest
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -99,16 +99,18 @@ def balanced(chosen: Sequence[Example], task: str, power: float) -> NDArray[np.f
 
 
 def training_windows(
-    stores: Sequence[Store], recipe: Recipe, hop_s: float, seed: int
+    stores: Sequence[Store], recipe: Recipe, hop_s: float, seed: int, only: str | None
 ) -> tuple[list[Example], list[WindowDataset]]:
     """All training examples of several stores, augmented, in the order of `Drawn`.
+
+    With `only`, tensors of that modality alone.
 
     Raises:
         DataError: a store has no training videos, or is another recipe's.
     """
     lists = [examples(store, "train", recipe, hop_s) for store in stores]
     datasets = [
-        WindowDataset(store, chosen, recipe, how=Augmentation(), seed=seed)
+        WindowDataset(store, chosen, recipe, how=Augmentation(), seed=seed, only=only)
         for store, chosen in zip(stores, lists, strict=True)
     ]
     return [example for chosen in lists for example in chosen], datasets

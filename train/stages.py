@@ -75,9 +75,20 @@ def stages_of(recipe: Recipe) -> tuple[str, ...]:
 class StageNet(nn.Module):
     """A network of which one stage is trained: feeds in, logits by task out."""
 
-    def __init__(self, net: Net, stage: str) -> None:
+    def __init__(self, net: Net, stage: str, num_classes: Mapping[str, int]) -> None:
+        """Wrap `net`.
+
+        Args:
+            net: trained in place.
+            stage: one of `STAGES`.
+            num_classes: of each task; the RGB stage classifies MViT's class token by linear maps
+                that are thrown away after it.
+        """
         super().__init__()
         self.net, self.stage = net, stage
+        width = net.trunk.config.dims[-1]
+        tasks = tasks_of(net) if stage == "rgb" else ()
+        self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
 
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """float32 [B, num_classes] of each task that the stage can tell."""
@@ -90,8 +101,8 @@ class StageNet(nn.Module):
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
             return {"emotion": net.emotion(None, feeds["face"], feeds["face_mask"])}
-        absent = {n: torch.zeros_like(x) for n, x in feeds.items() if n != "rgb"}
-        return dict(zip(tasks_of(net), net(rgb=feeds["rgb"], **absent), strict=True))
+        token = net.trunk.tokens(feeds["rgb"])[:, 0]
+        return {task: probe(token) for task, probe in self.probes.items()}
 
 
 def tasks_of(net: Net) -> tuple[str, ...]:

@@ -61,11 +61,12 @@ def run(arguments: argparse.Namespace) -> None:
     require("fit", ("torch", "lightning_fabric", "torchmetrics", "tensorboard"))
     from lightning_fabric import Fabric
 
-    from train.fit import Sources, fit_stage
+    from train.fit import fit_stage
     from train.recipes import RECIPES
     from train.run_folder import claim
     from train.stages import default_stage, stages_of
     from train.store import open_store
+    from train.training_data import Sources
 
     recipe = RECIPES[arguments.recipe]()
     stages = tuple(arguments.stages or stages_of(recipe))

@@ -139,12 +139,12 @@ class SceneTokens(nn.Module):
             x_BLW = torch.where(seen_B1[..., None], x_BLW, self.missing)
         return x_BLW + position_LW
 
-    def absent(self, other_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens [B, 1 + T * H * W, C] of a batch without pictures; none of them is seen."""
-        batch, device = other_BS.shape[0], other_BS.device
-        places = self.time().shape[0] * self.row.shape[0] * self.column.shape[1]
-        tokens_BLC = torch.zeros(batch, 1 + places, self.project.in_features, device=device)
-        return tokens_BLC, torch.zeros(batch, 1, dtype=torch.bool, device=device)
+    def absent(self, batch: int) -> Tensor:
+        """Tokens [B, 1, W] of a batch without pictures: the class token alone, and it is missing.
+
+        All of a taken-away modality says the same, so one token of it is enough to learn from.
+        """
+        return (self.missing + self.whole + self.modality).expand(batch, -1, -1)
 
 
 class CrossModalTokenFusion(nn.Module):
@@ -193,15 +193,15 @@ class CrossModalTokenFusion(nn.Module):
         """
         stride = self.config.pose_clock.stride
         masks = torch.stack([_token_mask(mask, stride) for mask in masks_BTV], dim=1)
-        rgb_seen, pose_seen = _drop_modality(
-            masks.flatten(1) > 0.5,
-            self.config.rgb_dropout,
-            self.config.pose_dropout,
-            is_training=self.training,
-        )
+        pose_seen = masks.flatten(1) > 0.5
         if rgb_BLC is None:
-            rgb_BLC, rgb_seen = self.scene.absent(pose_seen)
-        a_BLW = self.scene(rgb_BLC, rgb_seen)
+            a_BLW = self.scene.absent(pose_seen.shape[0])
+        else:
+            rgb_seen, pose_seen = _drop_modality(
+                pose_seen, self.config.rgb_dropout, self.config.pose_dropout,
+                is_training=self.training,
+            )  # fmt: skip
+            a_BLW = self.scene(rgb_BLC, rgb_seen)
         b_BSW = self._pose_tokens(streams_BCTV, pose_seen)
         usable = _usable(pose_seen)
         for block in self.blocks:
@@ -260,15 +260,15 @@ class InterFusion(nn.Module):
             faces_BTC: one embedding a face crop.
             mask_BT: 1 where there was a face.
         """
-        rgb_seen, face_seen = _drop_modality(
-            mask_BT > 0.5,
-            self.config.rgb_dropout,
-            self.config.face_dropout,
-            is_training=self.training,
-        )
+        face_seen = mask_BT > 0.5
         if rgb_BLC is None:
-            rgb_BLC, rgb_seen = self.scene.absent(face_seen)
-        a_BLW = self.scene(rgb_BLC, rgb_seen)
+            a_BLW = self.scene.absent(face_seen.shape[0])
+        else:
+            rgb_seen, face_seen = _drop_modality(
+                face_seen, self.config.rgb_dropout, self.config.face_dropout,
+                is_training=self.training,
+            )  # fmt: skip
+            a_BLW = self.scene(rgb_BLC, rgb_seen)
         b_BTW = torch.where(face_seen[..., None], self.face_project(faces_BTC), self.missing)
         b_BTW = b_BTW + self.time() + self.modality
         usable = _usable(face_seen)

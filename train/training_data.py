@@ -1,0 +1,103 @@
+"""Training data of one stage: which windows it learns from, and which it is judged by."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Subset
+
+from train.annotations import DataError
+from train.dataset import Feeds, Labels, WindowDataset, examples
+from train.draws import Drawn, balanced, class_shares, motion_windows, training_windows
+from train.recipes import Recipe
+from train.stages import StageConfig
+from train.store import Store
+
+VALIDATION_WINDOWS = 3000
+"""At most; more say no more about when to stop."""
+HeldOut = list[Subset[tuple[Feeds, Labels]]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run learns from."""
+
+    stores: tuple[Store, ...]
+    avatars: Path | None
+    """For the pose stage: motion without pictures; None for none of it."""
+    people: tuple[str, ...]
+    motion_share: float
+    """Of the pose stage's windows."""
+    hop_s: float
+    init: Mapping[str, Path]
+    """Stage -> checkpoint to begin with."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """N windows, how often each is drawn, and how the classes are spread then."""
+
+    windows: Drawn
+    weights: np.ndarray
+    """float64 [N], in relation to each other."""
+    log_priors: Mapping[str, Tensor]
+    """Task -> float32 [K]: log share of each class among what is drawn."""
+
+
+def modality_of(stage: str) -> str | None:
+    """The one modality that a stage looks at; None for all."""
+    return None if stage == "fusion" else stage
+
+
+def training_data(
+    recipe: Recipe, stage: str, config: StageConfig, sources: Sources, seed: int
+) -> TrainingData:
+    """What a stage learns from.
+
+    Raises:
+        DataError: there is nothing, or a store is another recipe's.
+        AvatarError: an avatar is missing.
+    """
+    stores = [store for store in sources.stores if store.videos("train")]
+    if sources.stores and not stores:
+        raise DataError("fit: none of the stores has videos of the split 'train'")
+    chosen, windows = training_windows(
+        stores, recipe, sources.hop_s, seed, modality_of(stage)
+    )  # fmt: skip
+    motion = None
+    if stage == "pose":
+        motion = motion_windows(sources.avatars, sources.people, recipe, seed)
+    if not chosen and motion is None:
+        raise DataError(
+            f"fit needs --data for the stage {stage}, or --motion for the pose stage alone"
+        )
+    main = recipe.outputs[0].task if stage != "face" else "emotion"
+    weights = balanced(chosen, main, config.balance) if chosen else np.zeros(0)
+    if motion is not None:
+        share = sources.motion_share if chosen else 1.0
+        weights = np.append(weights * (1 - share), share)
+    log_priors = {}
+    for output in recipe.outputs:
+        count = len(output.class_names)
+        shares = np.full(count, 1 / count)
+        if chosen:
+            shares = class_shares(chosen, output.task, count, weights)
+        log_priors[output.task] = torch.tensor(np.log(shares), dtype=torch.float32)
+    return TrainingData(Drawn(windows, motion), weights, log_priors)
+
+
+def validation_data(recipe: Recipe, stage: str, sources: Sources) -> HeldOut:
+    """A spread of validation windows of each store that has any."""
+    out: HeldOut = []
+    for store in sources.stores:
+        if not store.videos("val"):
+            continue
+        chosen = examples(store, "val", recipe, sources.hop_s)
+        step = max(1, math.ceil(len(chosen) / VALIDATION_WINDOWS))
+        dataset = WindowDataset(store, chosen, recipe, only=modality_of(stage))
+        out.append(Subset(dataset, range(0, len(chosen), step)))
+    return out
