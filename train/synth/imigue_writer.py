@@ -15,12 +15,14 @@ import numpy as np
 from openpyxl import Workbook
 
 from train.annotations import Video
-from train.labels import EMOTIONS, ILLUSTRATIVE
+from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
+from train.synth.performance import Performance
 from train.synth.rotations import Floats
 
 LayoutName = Literal["A", "B"]
 TRUTH_FILE = "tells_truth.csv"
 TRUTH_COLUMNS = ("video_id", "split", "subject", "emotion")
+SCRIPT_COLUMNS = ("task", "label", "start_s", "end_s")
 B_LABELS = Path("Label") / "labels_20200831.csv"
 B_COLUMNS = ("video_id", "class", "start_frame", "end_frame", "subject_id", "win_or_lose")
 _A_VIDEO = {
@@ -73,6 +75,29 @@ def write_annotations(
             _write_xlsx(folder / f"{name}_openpose.xlsx", keypoints)
     elif xlsx:
         _write_xlsx(root / "mg_skeleton_only" / name / f"{name}_2.xlsx", keypoints)
+
+
+def write_script(path: Path, performance: Performance) -> None:
+    """What is performed, in seconds of the video: `task,label,start_s,end_s`.
+
+    It is what `python -m realtime analyze --truth` reads.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to.
+    """
+    t = performance.t - performance.t[0]
+    rows: list[tuple[object, ...]] = [
+        (
+            "micro_gesture", MICRO_GESTURES[k.label],
+            round(max(k.start - performance.t[0], 0.0), 2),
+            round(min(k.end - performance.t[0], t[-1]), 2),
+        )
+        for k in performance.truth
+        if k.label != ILLUSTRATIVE
+    ]  # fmt: skip
+    if performance.emotion is not None:
+        rows.append(("emotion", EMOTIONS[performance.emotion], 0.0, round(float(t[-1]), 2)))
+    _write_csv(path, [SCRIPT_COLUMNS, *rows])
 
 
 def write_summary(root: Path, layout: LayoutName, videos: Sequence[Video]) -> None:

@@ -14,7 +14,12 @@ from train.synth.backgrounds import Image, paint
 from train.synth.body import Body, measure, skin_matrices
 from train.synth.film import draw_film, draw_times, expose, write_mp4
 from train.synth.gestures.classes import draw_length
-from train.synth.imigue_writer import LayoutName, video_path, write_annotations
+from train.synth.imigue_writer import (
+    LayoutName,
+    video_path,
+    write_annotations,
+    write_script,
+)
 from train.synth.keypoints import openpose
 from train.synth.performance import Performance
 from train.synth.render import Renderer
@@ -101,6 +106,7 @@ class Studio:
             body, performance.bones, lambda p: scene.camera.project(p, options.size), options.size
         )
         write_annotations(options.out, options.layout, video, keypoints, xlsx=options.xlsx)
+        write_script(path.with_name(f"{name}_truth.csv"), performance)
         partial.replace(path)
         record = options.record(clip).with_suffix(".partial")
         record.write_bytes(_VIDEO.dump_json(video))
