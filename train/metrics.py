@@ -1,5 +1,6 @@
 """Figures of merit, as pure functions of arrays; the standard ones are scikit-learn's."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,13 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def interval(value: float, drawn: Sequence[float]) -> Interval:
+    """A measurement with the percentiles of what the bootstrap drew; what is no number is out."""
+    numbers = [v for v in drawn if not math.isnan(v)]
+    low, high = np.percentile(numbers, [2.5, 97.5]) if numbers else (math.nan, math.nan)
+    return Interval(value, float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -132,5 +140,4 @@ def bootstrap(
     for _ in range(rounds):
         drawn = np.concatenate([members[k] for k in rng.integers(len(names), size=len(names))])
         values.append(measure(probs[drawn], labels[drawn]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Interval(measure(probs, labels), float(low), float(high))
+    return interval(measure(probs, labels), values)

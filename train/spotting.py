@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from train.metrics import Interval, interval
 from train.store import Span
 
 Mode = Literal["one_to_one", "starter_kit"]
@@ -61,6 +62,25 @@ def spot(
     hits = sum(_hits(truths, events, iou, mode) for truths, events in pairs)
     return Spotting(
         hits, sum(len(truths) for truths, _ in pairs), sum(len(events) for _, events in pairs)
+    )
+
+
+def f1_interval(
+    pairs: Sequence[tuple[Sequence[Span], Sequence[Span]]], *, rounds: int = 500, seed: int = 0
+) -> Interval:
+    """F1, one to one, with its percentile interval; whole videos are drawn."""
+    videos = [spot([pair]) for pair in pairs]
+    rng = np.random.default_rng(seed)
+    drawn = [
+        _pooled([videos[k] for k in rng.integers(len(videos), size=len(videos))]).f1
+        for _ in range(rounds)
+    ]
+    return interval(_pooled(videos).f1, drawn)
+
+
+def _pooled(videos: Sequence[Spotting]) -> Spotting:
+    return Spotting(
+        sum(v.hits for v in videos), sum(v.truths for v in videos), sum(v.events for v in videos)
     )
 
 
