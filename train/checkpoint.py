@@ -5,6 +5,7 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -15,9 +16,11 @@ from train.recipes import Recipe, differing_keys, dump_recipe
 _KEYS = {"recipe", "state_dict"}
 
 
-def save_checkpoint(path: Path, recipe: Recipe, state_dict: Mapping[str, Tensor]) -> None:
+def save_checkpoint(
+    file: Path | BinaryIO, recipe: Recipe, state_dict: Mapping[str, Tensor]
+) -> None:
     """Write weights with their recipe: a dict of JSON text and tensors."""
-    torch.save({"recipe": dump_recipe(recipe), "state_dict": dict(state_dict)}, path)
+    torch.save({"recipe": dump_recipe(recipe), "state_dict": dict(state_dict)}, file)
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:

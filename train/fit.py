@@ -5,25 +5,29 @@ alone, so a checkpoint needs weights, averages and the optimiser's state, and no
 """
 
 import math
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import cv2
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from realtime.interrupt import ended_by_signals
+from train.annotations import DataError
+from train.curves import Curves
 from train.dataset import Feeds, Labels
 from train.draws import Draws
 from train.fit_state import FitState, begin
+from train.initial_weights import Initial, initial_net
 from train.recipes import Recipe
-from train.run_folder import result_of, write_json
+from train.run_folder import cannot_be_written, result_of, write_json
 from train.stages import StageConfig, loss_of
-from train.training_data import Sources, training_data, validation_data
+from train.training_data import Sources, TrainingData, training_data, validation_data
 from train.window_metrics import evaluate_windows
 
 
@@ -33,8 +37,9 @@ def fit_stage(
     stage: str,
     config: StageConfig,
     sources: Sources,
-    run: Path,
     *,
+    run: Path,
+    initial: Initial,
     seed: int,
     workers: int,
 ) -> dict[str, Any]:
@@ -43,15 +48,16 @@ def fit_stage(
     Args:
         fabric: launched; brings devices, precision and the other processes.
         recipe: what is trained.
-        stage: its name; weights of the stages before it are taken from `run`.
+        stage: its name; fusion takes the weights of the stages before it from `run`.
         config: how.
-        sources: data and initial weights.
+        sources: data.
         run: the run's folder.
+        initial: weights to begin with.
         seed: of everything.
         workers: processes that make windows.
 
     Returns:
-        What `result.json` says: step and validation metrics of the best evaluation.
+        What `result.json` says: steps, the best score, and the metrics of the last evaluation.
 
     Raises:
         DataError: no data, or the disk is full.
@@ -61,34 +67,58 @@ def fit_stage(
     folder = run / stage
     if (result := result_of(run, stage)) is not None:
         return result
-    folder.mkdir(parents=True, exist_ok=True)
+    with cannot_be_written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     data = training_data(recipe, stage, config, sources, seed)
     held_out = validation_data(recipe, stage, sources)
-    state = begin(fabric, recipe, stage, config, run, sources.init, seed)
-    state.resume(folder, fabric.device)
-    steps = range(state.step, config.steps)
-    part = (fabric.global_rank, fabric.world_size)
-    sampler = Draws(data.weights, config.batch, steps, seed, part)
-    loader = DataLoader(data.windows, batch_sampler=sampler, num_workers=workers)
-    curves = _Curves(folder, config, fabric)
-    metrics: dict[str, float] = {}
+    net = initial_net(recipe, stage, run, initial, seed)
+    state = begin(fabric, recipe, stage, config, net)
+    state.resume(folder, fabric)
+    is_over = state.worse >= config.patience
+    steps = range(state.step, state.step if is_over else config.steps)
+    curves = Curves(folder, stage, steps, is_shown=fabric.is_global_zero)
     with ended_by_signals() as is_ended, curves:
-        for step, batch in curves.watch(steps, loader, stage):
+        for step, batch in _batches(fabric, data, config, steps, seed, workers):
             loss = _learn(fabric, state, batch, config, data.log_priors, step, seed)
-            curves.loss(step, loss, state.best)
+            curves.loss(step, loss)
             if (step + 1) % config.eval_every == 0 or step + 1 == config.steps:
                 metrics = evaluate_windows(fabric, state.ema.module, held_out, config.batch)
                 _keep(fabric, state, recipe, folder, metrics)
-                curves.metrics(step, metrics)
+                curves.metrics(step + 1, metrics)
                 if state.worse >= config.patience:
                     break
-            if is_ended.is_set():
+            if _is_ended_anywhere(fabric, is_ended):
                 _interrupt(fabric, state, folder)
-    result = {"steps": state.step, "best": state.best, "last": metrics}
+    result = {"steps": state.step, "best": state.best, "last": state.last}
     if fabric.is_global_zero:
         write_json(folder / "result.json", result)
     fabric.barrier()
     return result
+
+
+def _batches(
+    fabric: Fabric, data: TrainingData, config: StageConfig, steps: range, seed: int, workers: int
+) -> Iterator[tuple[int, tuple[Feeds, Labels]]]:
+    """(step, this process's part of what is drawn there)."""
+    part = (fabric.global_rank, fabric.world_size)
+    sampler = Draws(data.weights, config.batch, steps, seed, part)
+    loader = DataLoader(
+        data.windows, batch_sampler=sampler, num_workers=workers, worker_init_fn=_begin_worker
+    )
+    try:
+        yield from zip(steps, loader, strict=True)
+    except DataError as error:  # a worker's comes with its stack in the message
+        raise DataError(str(error).strip().splitlines()[-1].removeprefix(_WORKER_ERROR)) from None
+
+
+_WORKER_ERROR = f"{DataError.__module__}.{DataError.__qualname__}: "
+
+
+def _begin_worker(_: int) -> None:
+    """Ctrl-C reaches the whole group: the main process ends at a step, and then its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    cv2.setNumThreads(0)  # threads of the parent that has been forked are not there
 
 
 def _learn(
@@ -100,8 +130,8 @@ def _learn(
     step: int,
     seed: int,
 ) -> float:
-    """One step of the optimiser; its dropout follows from seed and step."""
-    torch.manual_seed(seed * 1_000_003 + step)
+    """One step of the optimiser; its dropout follows from seed, step and process."""
+    torch.manual_seed(seed * 1_000_003 + step + (fabric.global_rank << 40))
     feeds, labels = fabric.to_device(batch)
     rate = schedule(step, config)
     for group in state.optimizer.param_groups:
@@ -109,11 +139,21 @@ def _learn(
     loss = loss_of(state.net(feeds), labels, config, log_priors)
     state.optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
-    fabric.clip_gradients(state.net, state.optimizer, max_norm=config.clip)
+    norm = fabric.clip_gradients(
+        state.net, state.optimizer, max_norm=config.clip, error_if_nonfinite=False
+    )
+    value = float(loss.detach())
+    # With fp16, gradients overflow now and then; its scaler leaves those steps out.
+    is_scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
+    if not math.isfinite(value + (0.0 if is_scaled or norm is None else float(norm))):
+        raise DataError(
+            f"the loss or its gradient is not finite at step {step}; begin a new run with a lower "
+            "lr or another precision"
+        )
     state.optimizer.step()
     state.ema.update_parameters(state.net)
     state.step = step + 1
-    return float(loss.detach())
+    return value
 
 
 def schedule(step: int, config: StageConfig) -> float:
@@ -126,55 +166,26 @@ def schedule(step: int, config: StageConfig) -> float:
 
 
 def _keep(
-    fabric: Fabric, state: FitState, recipe: Recipe, folder: Path, metrics: Mapping[str, float]
+    fabric: Fabric, state: FitState, recipe: Recipe, folder: Path, metrics: dict[str, float]
 ) -> None:
-    """Write where the stage stands, and the best weights so far on their own."""
+    """Write the best weights so far, then where the stage stands: what breaks off is done again."""
     is_best = state.judge(metrics)
     if not fabric.is_global_zero:
         return
-    state.save(folder)
     if is_best:
-        state.save_best(folder, recipe, metrics)
+        state.save_best(folder, recipe)
+    state.save(folder, fabric)
+
+
+def _is_ended_anywhere(fabric: Fabric, is_ended: Event) -> bool:
+    """Whether a signal has come to any of the processes: they have to end at the same step."""
+    if fabric.world_size == 1:
+        return is_ended.is_set()
+    flag = torch.tensor(float(is_ended.is_set()), device=fabric.device)
+    return bool(fabric.all_reduce(flag, reduce_op="sum") > 0)
 
 
 def _interrupt(fabric: Fabric, state: FitState, folder: Path) -> None:
     if fabric.is_global_zero:
-        state.save(folder)
+        state.save(folder, fabric)
     raise KeyboardInterrupt
-
-
-class _Curves:
-    """Progress for people: a bar on the terminal, curves for TensorBoard, from one process."""
-
-    def __init__(self, folder: Path, config: StageConfig, fabric: Fabric) -> None:
-        self._steps, self._is_shown = config.steps, fabric.is_global_zero
-        self._writer = SummaryWriter(str(folder)) if self._is_shown else None
-        self._bar: Any = None
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer:
-            self._writer.close()
-
-    def watch(self, steps: range, loader: Any, stage: str) -> Any:
-        """(step, batch) with a progress bar."""
-        self._bar = tqdm(
-            zip(steps, loader, strict=True), desc=stage, initial=steps.start, total=self._steps,
-            unit="step", mininterval=1.0, disable=not self._is_shown,
-        )  # fmt: skip
-        return self._bar
-
-    def loss(self, step: int, loss: float, best: float) -> None:
-        """Show the loss of a step."""
-        if step % 20 == 0:
-            self._bar.set_postfix_str(f"loss {loss:.3f}, best {max(best, 0):.3f}", refresh=False)
-            if self._writer:
-                self._writer.add_scalar("loss", loss, step)
-
-    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show an evaluation."""
-        for name, value in metrics.items():
-            if self._writer:
-                self._writer.add_scalar(name, value, step + 1)

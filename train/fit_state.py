@@ -1,22 +1,22 @@
 """What changes while a stage is trained: made, written down, and taken up again."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from train.annotations import DataError
-from train.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from train.models.heads import build_net
+from train.checkpoint import save_checkpoint
+from train.models.heads import Net
 from train.recipes import Recipe
-from train.run_folder import write_json
-from train.stages import BRANCHES, StageConfig, StageNet, parameter_groups
+from train.run_folder import write_json, write_whole
+from train.stages import StageConfig, StageNet, parameter_groups
 
 
 @dataclass(eq=False)
@@ -30,30 +30,32 @@ class FitState:
     best: float = -math.inf
     worse: int = 0
     """Evaluations since the best one."""
+    last: dict[str, float] = field(default_factory=dict)
+    """Metrics of the last evaluation."""
 
-    def judge(self, metrics: Mapping[str, float]) -> bool:
+    def judge(self, metrics: dict[str, float]) -> bool:
         """Whether these metrics are the best so far; without validation data the last ones are."""
+        self.last = metrics
         score = metrics.get("score", float(self.step))
         is_best = score > self.best
         self.best, self.worse = (score, 0) if is_best else (self.best, self.worse + 1)
         return is_best
 
-    def _content(self) -> dict[str, Any]:
-        return {
-            "net": self.net.state_dict(), "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "step": self.step, "best": self.best,
-            "worse": self.worse,
-        }  # fmt: skip
-
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, fabric: Fabric) -> None:
         """Write `last.ckpt`, from which `resume` goes on.
 
         Raises:
             DataError: the disk is full, or the folder cannot be written to.
         """
-        _write(folder / "last.ckpt", lambda path: torch.save(self._content(), path))
+        content = {
+            "net": self.net.state_dict(), "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": fabric.strategy.precision.state_dict(),  # the scale of fp16's gradients
+            "step": self.step, "best": self.best, "worse": self.worse, "last": self.last,
+        }  # fmt: skip
+        write_whole(folder / "last.ckpt", lambda file: torch.save(content, file))
 
-    def save_best(self, folder: Path, recipe: Recipe, metrics: Mapping[str, float]) -> None:
+    def save_best(self, folder: Path, recipe: Recipe) -> None:
         """Write the average's weights as `best.pt`, a checkpoint of the recipe.
 
         Raises:
@@ -62,10 +64,10 @@ class FitState:
         average = self.ema.module
         assert isinstance(average, StageNet)
         weights = {k: v.cpu() for k, v in average.net.state_dict().items()}
-        _write(folder / "best.pt", lambda path: save_checkpoint(path, recipe, weights))
-        write_json(folder / "metrics.json", {"step": self.step, **metrics})
+        write_whole(folder / "best.pt", lambda file: save_checkpoint(file, recipe, weights))
+        write_json(folder / "metrics.json", {"step": self.step, **self.last})
 
-    def resume(self, folder: Path, device: torch.device) -> None:
+    def resume(self, folder: Path, fabric: Fabric) -> None:
         """Take up what `save` has written, if there is anything.
 
         Raises:
@@ -75,66 +77,53 @@ class FitState:
         if not path.exists():
             return
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
+            content = torch.load(path, map_location=fabric.device, weights_only=True)
             self.net.load_state_dict(content["net"])
             self.ema.load_state_dict(content["ema"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.step, self.best, self.worse = content["step"], content["best"], content["worse"]
+            fabric.strategy.precision.load_state_dict(content["precision"])
+            self.step, self.best = content["step"], content["best"]
+            self.worse, self.last = content["worse"], content["last"]
         except Exception as error:  # torch raises half a dozen kinds for a broken file
             raise DataError(
-                f"{path}: cannot be read ({type(error).__name__}); remove it to begin anew"
+                f"{path}: cannot be read ({type(error).__name__}); remove it to begin the stage "
+                "anew"
             ) from None
 
 
-def begin(
-    fabric: Fabric, recipe: Recipe, stage: str, config: StageConfig, run: Path,
-    init: Mapping[str, Path], seed: int,
-) -> FitState:  # fmt: skip
-    """A fresh network, with what earlier stages of the run, or `init`, have learnt.
+def begin(fabric: Fabric, recipe: Recipe, stage: str, config: StageConfig, net: Net) -> FitState:
+    """The state before the first step.
 
-    Raises:
-        CheckpointError: initial weights do not fit.
+    Args:
+        fabric: launched.
+        recipe: of `net`.
+        stage: which.
+        config: how it is trained.
+        net: with the weights that the stage begins with.
     """
-    torch.manual_seed(seed)
-    net = build_net(recipe.net)
-    for before, prefix in BRANCHES.items():
-        path = run / before / "best.pt"
-        if stage == "fusion" and path.exists():
-            _take(net, load_checkpoint(path, recipe), prefix)
-    if stage in init:
-        load_weights(net, load_checkpoint(init[stage], recipe), str(init[stage]))
     classes = {output.task: len(output.class_names) for output in recipe.outputs}
     whole = StageNet(net, stage, classes)
     groups = parameter_groups(whole, stage, config)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
     for group in optimizer.param_groups:
         group["peak"] = group["lr"]
+    average = AveragedModel(whole, multi_avg_fn=_moving_average(config.ema), use_buffers=True)
     wrapped, fast = fabric.setup(whole, optimizer)
-    ema = AveragedModel(
-        fabric.to_device(StageNet(build_net(recipe.net), stage, classes)),
-        multi_avg_fn=get_ema_multi_avg_fn(config.ema),
-        use_buffers=True,
-    )
-    ema.module.load_state_dict(wrapped.state_dict())
-    return FitState(wrapped, ema, fast)
+    return FitState(wrapped, fabric.to_device(average), fast)
 
 
-def _take(net: torch.nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
-    own = net.state_dict()
-    own.update({name: value for name, value in weights.items() if name.startswith(prefix)})
-    net.load_state_dict(own)
+def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
+    """As `torch.optim.swa_utils.get_ema_multi_avg_fn`, but whole numbers are copied.
 
+    Averaged, SwinFace's table of positions would be cut to smaller numbers by decays as 0.9995.
+    """
 
-def _write(path: Path, save: Any) -> None:
-    """The whole file or none."""
-    partial = path.with_suffix(".partial")
-    try:
-        save(partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch says a full disk in its own words
-        partial.unlink(missing_ok=True)
-        reason = str(error).splitlines()[0][:120]
-        raise DataError(
-            f"{path.parent}: cannot be written ({reason}); make room and run the command again, it "
-            "goes on from the last checkpoint"
-        ) from None
+    @torch.no_grad()
+    def update(average: Sequence[Tensor], current: Sequence[Tensor], _: object) -> None:
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(list(average), list(current), 1 - decay)
+            return
+        for own, new in zip(average, current, strict=True):
+            own.copy_(new)
+
+    return update

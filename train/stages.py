@@ -4,8 +4,9 @@ The same network learns in every stage; what a stage does not look at is missing
 camera may fail to show it. A branch hands on only its own weights.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,24 @@ class StageConfig:
     """Steps."""
     patience: int = 8
     """Evaluations without a better score before the stage ends."""
+
+    def __post_init__(self) -> None:
+        ranges = (
+            (min(self.steps, self.batch, self.eval_every, self.patience) >= 1,
+             "steps, batch, eval_every and patience must be at least 1"),
+            (self.lr > 0 and self.clip > 0, "lr and clip must be positive"),
+            (self.branch_lr >= 0 and self.weight_decay >= 0 and self.balance >= 0
+             and self.logit_adjustment >= 0,
+             "branch_lr, weight_decay, balance and logit_adjustment must not be negative"),
+            (0 <= self.warmup <= 1, "warmup must be a share, 0 to 1"),
+            (0 <= self.label_smoothing < 1 and 0 <= self.ema < 1,
+             "label_smoothing and ema must be at least 0 and less than 1"),
+        )  # fmt: skip
+        for holds, expected in ranges:
+            if not holds:
+                raise ValueError(expected)
+        if not all(math.isfinite(value) for value in asdict(self).values()):
+            raise ValueError("a value must be a finite number")
 
 
 _FULL = {

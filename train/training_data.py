@@ -33,8 +33,6 @@ class Sources:
     motion_share: float
     """Of the pose stage's windows."""
     hop_s: float
-    init: Mapping[str, Path]
-    """Stage -> checkpoint to begin with."""
 
 
 @dataclass(frozen=True, eq=False)

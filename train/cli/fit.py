@@ -2,21 +2,39 @@
 
 import argparse
 import os
-from dataclasses import replace
+import typing
+from collections.abc import Collection
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.needs import RECIPE_NAMES, require
 
+if TYPE_CHECKING:
+    from train.recipes import Recipe
+    from train.stages import StageConfig
+
 _STAGES = ("pose", "rgb", "face", "fusion")
+_PUBLIC = ("mvit", "agcn_joint", "agcn_bone", "swinface")
 _TRAIN_PEOPLE = ("f001", "f003", "f005", "m002")
+_EPILOG = """
+An interrupted run goes on with the same command, to the bit. Several GPUs of one machine:
+
+    torchrun --nproc-per-node 2 -m train fit --devices 2 --out DIR ...
+
+and of several machines with torchrun's --nnodes and --rdzv-endpoint; --devices counts those of one
+machine. The batch of a stage (--set STAGE.batch=N) is shared out among all of them.
+"""
 
 
 def add(commands: Subparsers) -> None:
     """Declare the command."""
-    parser = commands.add_parser("fit", help="train a recipe on prepared data")
+    parser = commands.add_parser(
+        "fit", help="train a recipe on prepared data", epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="default: demo")
     parser.add_argument(
         "--data", nargs="*", default=[], type=Path, metavar="DIR", help="prepared stores"
@@ -28,6 +46,25 @@ def add(commands: Subparsers) -> None:
         "--stages", nargs="+", choices=_STAGES, default=None, metavar="STAGE",
         help="of pose, rgb, face, fusion; default: all that the recipe has",
     )  # fmt: skip
+    _add_data(parser)
+    parser.add_argument(
+        "--init", nargs="*", default=[], metavar="STAGE=FILE",
+        help="a checkpoint of the same recipe to begin a stage with",
+    )  # fmt: skip
+    parser.add_argument(
+        "--public", nargs="*", default=[], metavar="MODEL=FILE",
+        help=f"public checkpoints to begin with: {', '.join(_PUBLIC)}; see `train download`",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="STAGE.KEY=VALUE",
+        help="change a stage, as pose.steps=2000 or fusion.lr=3e-4",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    _add_devices(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--motion", type=Path, metavar="AVATARS", help="pose stage: learn from motion alone, too"
     )
@@ -36,99 +73,161 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("--motion-share", type=float, default=0.6, help="default: 0.6")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
-    parser.add_argument(
-        "--init", nargs="*", default=[], metavar="STAGE=FILE",
-        help="a checkpoint to begin a stage with",
-    )  # fmt: skip
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="STAGE.KEY=VALUE",
-        help="change a stage, as pose.steps=2000 or fusion.lr=3e-4",
-    )  # fmt: skip
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="32-true", choices=("32-true", "bf16-mixed", "16-mixed")
     )
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--devices", type=int, default=1, help="default: 1")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument(
-        "--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="that make windows"
+        "--devices", type=int, help="of this machine; default: 1, or what torchrun has started"
     )
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="processes a device that make windows; default: half of the cores, shared out",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, with a progress bar; an interrupted run goes on with the same command."""
     require("fit", ("torch", "lightning_fabric", "torchmetrics", "tensorboard"))
-    from lightning_fabric import Fabric
-
     from train.fit import fit_stage
+    from train.initial_weights import Initial, check_public
     from train.recipes import RECIPES
     from train.run_folder import claim
-    from train.stages import default_stage, stages_of
     from train.store import open_store
     from train.training_data import Sources
 
     recipe = RECIPES[arguments.recipe]()
-    stages = tuple(arguments.stages or stages_of(recipe))
-    if foreign := [stage for stage in stages if stage not in stages_of(recipe)]:
-        raise TellsError(f"--stages: the recipe {recipe.name} has no stage {', '.join(foreign)}")
-    configs = {stage: default_stage(recipe, stage) for stage in stages}
-    for change in arguments.set:
-        stage, key, value = _change(change)
-        if stage not in configs:
-            raise TellsError(f"--set: expected one of the stages {', '.join(stages)}, got {stage}")
-        try:
-            kind = type(getattr(configs[stage], key))
-            configs[stage] = replace(configs[stage], **{key: kind(value)})
-        except (AttributeError, TypeError, ValueError):
-            raise TellsError(f"--set: cannot set {key} of {stage} to {value!r}") from None
-    init = dict(_pair(text) for text in arguments.init)
+    configs = _configs(recipe, arguments)
+    initial = Initial(
+        init=_pairs("--init", "STAGE", arguments.init, tuple(configs)),
+        public=_pairs("--public", "MODEL", arguments.public, _PUBLIC),
+    )
+    check_public(initial, recipe, tuple(configs))
     sources = Sources(
         stores=tuple(open_store(folder) for folder in arguments.data),
         avatars=arguments.motion,
         people=tuple(arguments.people),
         motion_share=arguments.motion_share,
         hop_s=arguments.hop_s,
-        init=init,
     )
-    options: dict[str, Any] = {
+    fabric = _fabric(arguments)
+    for stage, config in configs.items():
+        if config.batch % fabric.world_size:
+            raise TellsError(
+                f"{stage}.batch: expected a multiple of the {fabric.world_size} devices, got "
+                f"{config.batch}; change it by --set"
+            )
+    if fabric.is_global_zero:
+        claim(arguments.out, recipe, configs, _options(arguments) | initial.describe())
+    fabric.barrier()
+    for stage, config in configs.items():
+        result = fit_stage(
+            fabric, recipe, stage, config, sources, run=arguments.out, initial=initial,
+            seed=arguments.seed, workers=_workers(arguments, fabric),
+        )  # fmt: skip
+        if fabric.is_global_zero:
+            shown = [f"{name} {value:.3f}" for name, value in result["last"].items()]
+            if "score" in result["last"]:
+                shown.append(f"best score {result['best']:.3f}")
+            print(f"{stage}: {result['steps']} steps; {', '.join(shown) or 'not validated'}")
+
+
+def _configs(recipe: "Recipe", arguments: argparse.Namespace) -> dict[str, "StageConfig"]:
+    """Stage -> how it is trained, in the order of the stages."""
+    from train.stages import default_stage, stages_of
+
+    possible = stages_of(recipe)
+    asked = arguments.stages or possible
+    if foreign := [stage for stage in asked if stage not in possible]:
+        raise TellsError(f"--stages: the recipe {recipe.name} has no stage {', '.join(foreign)}")
+    configs = {stage: default_stage(recipe, stage) for stage in possible if stage in asked}
+    for change in arguments.set:
+        name, sign, value = change.partition("=")
+        stage, dot, key = name.partition(".")
+        if not (sign and dot):
+            raise TellsError(f"--set: expected STAGE.KEY=VALUE, got {change!r}")
+        if stage not in configs:
+            raise TellsError(
+                f"--set {change}: expected one of the stages {', '.join(configs)}, got {stage!r}"
+            )
+        configs[stage] = _changed(configs[stage], key, value, change)
+    return configs
+
+
+def _changed(config: "StageConfig", key: str, value: str, change: str) -> "StageConfig":
+    kinds = typing.get_type_hints(type(config))
+    keys = [field.name for field in fields(config)]
+    if key not in keys:
+        raise TellsError(f"--set {change}: expected one of {', '.join(keys)}, got {key!r}")
+    try:
+        number = kinds[key](value)
+    except ValueError:
+        kind = "a whole number" if kinds[key] is int else "a number"
+        raise TellsError(f"--set {change}: expected {kind}, got {value!r}") from None
+    try:
+        return replace(config, **{key: number})
+    except ValueError as error:
+        raise TellsError(f"--set {change}: {error}") from None
+
+
+def _pairs(option: str, what: str, texts: list[str], known: Collection[str]) -> dict[str, Path]:
+    pairs = {}
+    for text in texts:
+        name, sign, path = text.partition("=")
+        if not (sign and path) or name not in known:
+            raise TellsError(
+                f"{option}: expected {what}=FILE with one of {', '.join(known)}, got {text!r}"
+            )
+        pairs[name] = Path(path)
+    return pairs
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a run may not change while it goes on."""
+    return {
         "data": [str(folder) for folder in arguments.data],
         "motion": str(arguments.motion) if arguments.motion else None,
         "people": list(arguments.people),
         "motion_share": arguments.motion_share,
         "hop_s": arguments.hop_s,
-        "init": {stage: str(path) for stage, path in init.items()},
         "precision": arguments.precision,
         "seed": arguments.seed,
     }
-    fabric = Fabric(
-        accelerator=arguments.accelerator, devices=arguments.devices, precision=arguments.precision,
-        strategy="ddp_find_unused_parameters_true" if arguments.devices > 1 else "auto",
-    )  # fmt: skip
-    fabric.launch()
-    if fabric.is_global_zero:
-        claim(arguments.out, recipe, configs, options)
-    fabric.barrier()
-    for stage in stages:
-        result = fit_stage(
-            fabric, recipe, stage, configs[stage], sources, arguments.out,
-            seed=arguments.seed, workers=arguments.workers,
+
+
+def _workers(arguments: argparse.Namespace, fabric: Any) -> int:
+    if arguments.workers is not None:
+        return int(arguments.workers)
+    return max(1, (os.cpu_count() or 2) // 2 // int(fabric.world_size))
+
+
+def _fabric(arguments: argparse.Namespace) -> Any:
+    """Fabric, launched: in one process, in those that torchrun has started, or in new ones."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    devices, nodes = arguments.devices or 1, 1
+    started = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # by torchrun, on this machine
+    if started:
+        if arguments.devices not in (None, started):
+            raise TellsError(
+                f"--devices: torchrun has started {started} processes on this machine, got "
+                f"{arguments.devices}; let --nproc-per-node and --devices agree"
+            )
+        devices, nodes = started, int(os.environ["WORLD_SIZE"]) // started
+    try:
+        fabric = Fabric(
+            accelerator=arguments.accelerator, devices=devices, num_nodes=nodes,
+            precision=arguments.precision,
+            strategy="ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto",
         )  # fmt: skip
-        if fabric.is_global_zero:
-            metrics = ", ".join(f"{k} {v:.3f}" for k, v in result["last"].items())
-            print(f"{stage}: {result['steps']} steps, best {result['best']:.3f}; last: {metrics}")
-
-
-def _pair(text: str) -> tuple[str, Path]:
-    stage, sign, path = text.partition("=")
-    if not sign or stage not in _STAGES:
-        raise TellsError(f"--init: expected STAGE=FILE with one of {', '.join(_STAGES)}: {text!r}")
-    return stage, Path(path)
-
-
-def _change(text: str) -> tuple[str, str, str]:
-    name, sign, value = text.partition("=")
-    stage, dot, key = name.partition(".")
-    if not (sign and dot):
-        raise TellsError(f"--set: expected STAGE.KEY=VALUE, got {text!r}")
-    return stage, key, value
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TellsError(
+            f"--accelerator {arguments.accelerator} --devices {devices}: {reason}"
+        ) from None
+    fabric.launch()
+    return fabric
