@@ -18,6 +18,7 @@ from realtime.errors import ConfigError
 ASSETS = Path(__file__).parents[1] / "assets"
 DEMO_BUNDLE = ASSETS / "demo"
 DEMO_CLIP = ASSETS / "demo.mp4"
+DEMO_TRUTH = ASSETS / "demo_truth.csv"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze = commands.add_parser("analyze", help="a clip: annotated video, events, timeline")
     analyze.add_argument("source", metavar="SOURCE", help="file or URL of a video")
     analyze.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    analyze.add_argument(
+        "--truth", type=Path, metavar="FILE", help="CSV of what is performed in it, to be shown"
+    )
     _add_common(analyze)
     analyze.set_defaults(run=_analyze)
 
@@ -128,6 +132,7 @@ def _analyze(args: argparse.Namespace) -> int:
         device=args.device,
         pose_model=args.pose_model,
         face_model=args.face_model,
+        truth_file=args.truth,
     )
     print(summary)
     return 0 if is_whole else INTERRUPTED
@@ -155,12 +160,18 @@ def _live(args: argparse.Namespace) -> None:
         if summary:
             print(summary)
         return
+    from realtime.truth import read_truth
     from realtime.ui import SourceChoices, serve
 
+    choices = SourceChoices(
+        initial=args.source or args.initial,
+        demo_clip=str(DEMO_CLIP),
+        demo_truth=read_truth(DEMO_TRUTH),
+    )
     with session, recording_beside(session, args.out), _ending_after(args.duration):
         serve(
             session,
-            sources=SourceChoices(initial=args.source or args.initial, demo_clip=str(DEMO_CLIP)),
+            sources=choices,
             host=args.host,
             port=args.port,
             share=args.share,

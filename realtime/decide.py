@@ -7,7 +7,7 @@ end; emotion is a slow state.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -187,7 +187,7 @@ class _TaskDecider:
         """The stream paused or ended: close what is open and begin anew."""
         self._smoother.reset()
         self._last_end = self._state = None
-        self.estimate = self._abstain("waiting", now, None)
+        self.estimate = replace(self._abstain("waiting", now, None), at=None)
         return self._segmenter.flush() if self._segmenter is not None else []
 
     def is_stale(self, now: float) -> bool:
@@ -218,6 +218,7 @@ class _TaskDecider:
             reason=None,
             top=self._top(smooth),
             untrained=self._spec.untrained,
+            at=at,
         )
 
     def _abstain(self, reason: str, at: float, smooth: Floats | None) -> Estimate:
@@ -229,6 +230,7 @@ class _TaskDecider:
             reason=reason,
             top=self._top(smooth) if smooth is not None else (),
             untrained=self._spec.untrained,
+            at=at,
         )
 
     def _top(self, smooth: Floats) -> tuple[tuple[str, float], ...]:

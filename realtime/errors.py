@@ -6,6 +6,7 @@ TellsError
 +-- SourceLost         an opened live source that stopped; a state of the session, not its end
 +-- PerceptionError    a pose or face model that is absent, corrupt or not the bundle's
 +-- OutputError        a folder or a file that cannot be written
++-- TruthError         a file of what happens in a clip that cannot be read or be true
 +-- PageError          the page cannot be served where it was asked for
 """
 
@@ -30,6 +31,10 @@ class PerceptionError(TellsError):
 
 class OutputError(TellsError):
     """An output folder or file that cannot be written."""
+
+
+class TruthError(TellsError):
+    """A file that says what happens in a clip, and cannot be read or cannot be true."""
 
 
 class PageError(TellsError):

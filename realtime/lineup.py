@@ -12,7 +12,7 @@ from pathlib import Path
 from engines.bundle import Bundle, load_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import BundleError
-from engines.manifest import Manifest, PerceptionSpec
+from engines.manifest import Manifest, OutputSpec, PerceptionSpec
 from realtime.buffer import ObservationBuffer
 from realtime.config import Config
 from realtime.decide import Decider, TaskSpec
@@ -34,6 +34,11 @@ class Lineup:
     def manifests(self) -> tuple[Manifest, ...]:
         """Those of the bundles, in their order."""
         return tuple(bundle.manifest for bundle in self.bundles)
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """Those of all bundles, also of a task that is switched off."""
+        return tuple(output for m in self.manifests for output in m.outputs)
 
     @property
     def perception(self) -> PerceptionSpec:

@@ -24,6 +24,7 @@ from realtime.panel import (
 )
 from realtime.records import Event, Image, Snapshot
 from realtime.subject import draw_subject, paint_subject
+from realtime.truth import Truth
 
 __all__ = ["EMOTION_NOTICE", "UNTRAINED_NOTICE", "Overlay", "draw_subject"]
 
@@ -72,8 +73,9 @@ def _arrange(height: int, width: int) -> _Arrangement:
 class Overlay:
     """Draws snapshots; remembers recent events for the ticker. For one source and one thread."""
 
-    def __init__(self, outputs: Sequence[OutputSpec]) -> None:
-        """`outputs` are those of all opened bundles."""
+    def __init__(self, outputs: Sequence[OutputSpec], truth: Truth | None = None) -> None:
+        """`outputs` are those of all opened bundles, `truth` is the source's, if it has one."""
+        self._truth = truth
         self._outputs = {output.task: output for output in outputs}
         self.reset()
 
@@ -110,7 +112,10 @@ class Overlay:
 
     def _cached_panel(self, snapshot: Snapshot, spot: _Arrangement) -> Image:
         """The panel changes at the rate of predictions, not of frames."""
-        content = PanelContent(snapshot.frame.source, snapshot.estimates, tuple(self._events))
+        truths = () if self._truth is None else self._truth.beside(snapshot.estimates)
+        content = PanelContent(
+            snapshot.frame.source, snapshot.estimates, tuple(self._events), truths
+        )
         key = (spot, content)
         if self._panel is None or self._panel[0] != key:
             self._panel = (key, draw_panel(spot.panel, spot.scale, content, self._outputs))

@@ -9,11 +9,14 @@ import numpy as np
 from engines.manifest import OutputSpec
 from realtime.lettering import Color, Style, put_text, text_width
 from realtime.records import Estimate, Event, Image
+from realtime.truth import NOTHING, TrueMoment
 
 UNTRAINED_NOTICE = "UNTRAINED WEIGHTS - predictions are random"
 GROUND: Color = (19, 22, 27)
 TEXT: Color = (233, 236, 240)
 MUTED: Color = (147, 156, 168)
+TAG: Color = (201, 208, 217)
+"""Ground of the word `truth`: no prediction is written on a light ground."""
 _TRACK: Color = (41, 47, 56)
 _QUIET_BAR: Color = (92, 116, 128)
 _ACCENT: Color = (94, 214, 192)
@@ -30,6 +33,8 @@ class PanelContent:
     estimates: tuple[Estimate, ...]
     events: tuple[Event, ...]
     """Oldest first."""
+    truths: tuple[TrueMoment, ...] = ()
+    """Of the moments that the estimates are about, where they are known."""
 
 
 def clock(t: float) -> str:
@@ -60,12 +65,13 @@ def draw_panel(
     if not content.estimates:
         column.text("waiting for the first window", 11, MUTED)
         column.y += column.px(24)
+    truths = {moment.task: moment for moment in content.truths}
     for estimate in content.estimates:
-        output = outputs.get(estimate.task)
+        output, true = outputs.get(estimate.task), truths.get(estimate.task)
         if output is not None and output.kind == "state" and len(output.class_names) == 2:
-            _draw_gauge(column, estimate, output)
+            _draw_gauge(column, estimate, output, true)
         else:
-            _draw_bars(column, estimate)
+            _draw_bars(column, estimate, true)
     current = [
         e for e in content.estimates if e.label is not None and _is_event(outputs.get(e.task))
     ]
@@ -128,10 +134,25 @@ class _Column:
         room = self.text_right(aside, 10.5 if bold else 10, color, bold=bold)
         self.text(text.replace("_", " ").upper(), 9, MUTED, bold=True, room=room)
 
+    def truth(self, moment: TrueMoment) -> None:
+        """A light tag with what is true, and when that was: like nothing that is predicted."""
+        room = self.text_right(f"at {clock(moment.t)}", 9.5, MUTED)
+        tag, pad = Style(self.px(8), GROUND, bold=True), self.px(4)
+        width = text_width("TRUTH", tag) + 2 * pad
+        self.canvas[self.y : self.y + self.px(13), self.left : self.left + width] = TAG
+        put_text(self.canvas, "TRUTH", (self.left + pad, self.y + self.px(1.5)), tag)
+        style = Style(self.px(10.5), TEXT if moment.label else MUTED)
+        x = width + self.px(7)
+        said = moment.label or NOTHING
+        put_text(self.canvas, said, (self.left + x, self.y), style, max_width=max(room - x, 0))
 
-def _draw_bars(column: _Column, estimate: Estimate) -> None:
+
+def _draw_bars(column: _Column, estimate: Estimate, true: TrueMoment | None) -> None:
     column.title(estimate.task, estimate.reason or "")
     column.y += column.px(17)
+    if true is not None:
+        column.truth(true)
+        column.y += column.px(19)
     for label, prob in estimate.top:
         if not column.has_room(22):
             return
@@ -146,13 +167,18 @@ def _draw_bars(column: _Column, estimate: Estimate) -> None:
     column.y += column.px(9)
 
 
-def _draw_gauge(column: _Column, estimate: Estimate, output: OutputSpec) -> None:
+def _draw_gauge(
+    column: _Column, estimate: Estimate, output: OutputSpec, true: TrueMoment | None
+) -> None:
     """Where the state stands between two classes; the undecided middle is marked."""
     # In alphabetical order: negative left, positive right, whatever the graph's order is.
     left, right = sorted(output.class_names)
     said = f"{estimate.label} {_percent(estimate.prob)}" if estimate.label else estimate.reason
     color = _STATE if estimate.label else MUTED
     column.title(estimate.task, said or "", color, bold=estimate.label is not None)
+    if true is not None:
+        column.y += column.px(17)
+        column.truth(true)
     column.y += column.px(25)
     column.lozenge(0, 1, 7, _TRACK)
     on = output.thresholds.on

@@ -26,6 +26,7 @@ from realtime.records import Snapshot
 from realtime.run_record import RunRecord, Tally, write_run_json
 from realtime.sinks import CsvSink, JsonlSink, Sink, VideoSink
 from realtime.timeline import Timeline
+from realtime.truth import Truth
 
 
 class Recording:
@@ -45,8 +46,13 @@ class Recording:
         device: str,
         runtime: str,
         stage_ms: Callable[[], Mapping[str, float]] = dict,
+        truth: Truth | None = None,
     ) -> None:
-        """`stage_ms` is asked at the end: stage -> median ms."""
+        """Prepare the folder.
+
+        `stage_ms` is asked at the end: stage -> median ms. `truth` is what happens in the source,
+        where that is known: video and timeline show it.
+        """
         self._folder = prepare_output(folder)
         self._stage_ms = stage_ms
         self._record = RunRecord(
@@ -58,8 +64,8 @@ class Recording:
             started=_now(),
         )
         outputs = [spec.output for spec in lineup.tasks]
-        self._tally, self._timeline = Tally(), Timeline(outputs)
-        self._overlay = Overlay(outputs)
+        self._tally, self._timeline = Tally(), Timeline(outputs, truth)
+        self._overlay = Overlay(outputs, truth)
         self._stack = ExitStack()
         self._sinks: tuple[Sink, ...] = ()
         self.is_interrupted = False

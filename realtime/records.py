@@ -147,6 +147,8 @@ class Estimate:
     """The most probable classes (at most 5) with their smoothed probabilities, best first."""
     untrained: bool = False
     """True where the bundle's weights are random: whatever shows this must say so."""
+    at: float | None = None
+    """Stream seconds that it is about: `Prediction.at` of its last prediction; None before one."""
 
     @property
     def is_abstaining(self) -> bool:

@@ -28,6 +28,7 @@ from realtime.records import Event, Frame, Snapshot, Status
 from realtime.session import EndOfStream, LiveSession, SnapshotReader
 from realtime.sources import Source, open_source
 from realtime.stats import Latencies
+from realtime.truth import read_truth
 
 logger = logging.getLogger(__name__)
 
@@ -61,28 +62,27 @@ def run_analyze(
     device: str,
     pose_model: Path | None = None,
     face_model: Path | None = None,
+    truth_file: Path | None = None,
 ) -> tuple[str, bool]:
     """Analyze a clip into a folder: every frame, as fast as it goes, with a progress bar.
 
-    Ctrl-C ends it between two frames, and the folder is finished all the same. Returns what was
-    left, in words, and whether it is the whole clip.
+    Ctrl-C ends it between two frames, and the folder is finished all the same. `truth_file` says
+    what is performed. Returns what was left, in words, and whether it is the whole clip.
 
     Raises:
         TellsError: what cannot be opened, read or written; nothing is lost.
     """
     lineup = load_lineup(bundles, config)
+    truth = read_truth(truth_file, lineup.outputs) if truth_file else None
     stages = _Stages()
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(uri, timeout_s=config.source_timeout_s))
-        if source.is_live:
-            raise SourceError(f"{source.id} is a camera: watch it with `live`, or analyze a clip")
+        source = stack.enter_context(_open_clip(uri, config))
         perceiver = stack.enter_context(
             open_perceiver(lineup.perception, pose_model=pose_model, face_model=face_model)
         )
         engines = lineup.open_engines(stack, device)
-        status = Status(
-            runtime=describe_runtimes(engines), bundle=lineup.names, untrained=lineup.is_untrained
-        )
+        runtime = describe_runtimes(engines)
+        status = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
         recording = stack.enter_context(
             Recording(
                 out,
@@ -90,8 +90,9 @@ def run_analyze(
                 source=source.id,
                 lineup=lineup,
                 device=device,
-                runtime=status.runtime,
+                runtime=runtime,
                 stage_ms=stages.median_ms,
+                truth=truth,
             )
         )
         is_ended = stack.enter_context(ended_by_signals())
@@ -112,6 +113,14 @@ def run_analyze(
                 stages.add_engines(engines)
         recording.is_interrupted = is_ended.is_set()
     return recording.summary(), not recording.is_interrupted
+
+
+def _open_clip(uri: str, config: Config) -> Source:
+    source = open_source(uri, timeout_s=config.source_timeout_s)
+    if source.is_live:
+        source.close()
+        raise SourceError(f"{source.id} is a camera: watch it with `live`, or analyze a clip")
+    return source
 
 
 class _Stages:

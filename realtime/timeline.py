@@ -11,6 +11,7 @@ from engines.manifest import OutputSpec
 from realtime.output_folder import unwritable
 from realtime.records import Event, Snapshot
 from realtime.timeline_picture import TimelineContent, Track, draw_timeline
+from realtime.truth import Truth
 
 _CAPACITY = 4096
 _MAX_EVENTS = 10_000
@@ -71,8 +72,9 @@ class Timeline:
     thread.
     """
 
-    def __init__(self, outputs: Sequence[OutputSpec]) -> None:
-        """`outputs` are those of all opened bundles."""
+    def __init__(self, outputs: Sequence[OutputSpec], truth: Truth | None = None) -> None:
+        """`outputs` are those of all opened bundles, `truth` is the source's, if it has one."""
+        self._truth = truth
         self._outputs = {output.task: output for output in outputs}
         self._records = {output.task: _Record(output) for output in outputs}
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
@@ -120,6 +122,7 @@ class Timeline:
                 span=self._span or (0.0, 0.0),
                 tracks=[(output, track) for output, track in tracks if track is not None],
                 events=tuple(self._events),
+                truth=() if self._truth is None else self._truth.intervals,
             )
         )
         try:

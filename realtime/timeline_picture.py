@@ -1,6 +1,6 @@
 """How a run's predictions look as one picture; `timeline` collects them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from engines.manifest import OutputSpec
 from realtime.panel import UNTRAINED_NOTICE, clock
 from realtime.records import Event
+from realtime.truth import TrueInterval
 
 _MAX_ROWS = 12
 _COLUMNS = 1500
+_LETTERS, _FEWEST_LETTERS = 170, 4
+"""Letters that fit into the width of the truth's row, and the fewest worth writing."""
 _INK, _MUTED, _GRID = "#20252c", "#6b7480", "#e3e7ec"
 _GESTURE = LinearSegmentedColormap.from_list(
     "gesture", ["#f6f8f9", "#b9e3da", "#4fb8a5", "#14746a", "#083d3b"]
@@ -63,6 +66,8 @@ class TimelineContent:
     """Stream s of the first and the last frame."""
     tracks: Sequence[tuple[OutputSpec, Track]]
     events: Sequence[Event]
+    truth: Sequence[TrueInterval] = ()
+    """What happens in the source, where that is known."""
 
 
 def draw_timeline(content: TimelineContent) -> Figure:
@@ -73,19 +78,25 @@ def draw_timeline(content: TimelineContent) -> Figure:
     if not content.tracks:
         figure.text(0.5, 0.45, "no window could be formed", ha="center", color=_MUTED, size=16)
         return figure
-    # Events first and large, states below, one strip of coverage at the bottom.
+    # The truth, events large, states below, one strip of coverage at the bottom.
     shown = sorted(content.tracks, key=lambda pair: pair[0].kind != "events")
     heights = [3.4 if output.kind == "events" else 1.4 for output, _ in shown] + [0.16]
+    true_tasks = [o.task for o, _ in shown if any(i.task == o.task for i in content.truth)]
+    if true_tasks:
+        heights.insert(0, 0.26 * len(true_tasks))
     grid = figure.add_gridspec(
         len(heights), 1, height_ratios=heights,
         left=0.235, right=0.93, top=0.85, bottom=0.085, hspace=0.2,
     )  # fmt: skip
     axes: list[Axes] = [figure.add_subplot(grid[0])]
     axes += [figure.add_subplot(grid[i], sharex=axes[0]) for i in range(1, len(heights))]
-    for ax, (output, track) in zip(axes, shown, strict=False):
+    if true_tasks:
+        _draw_truth(axes[0], true_tasks, content)
+    for ax, (output, track) in zip(axes[bool(true_tasks) :], shown, strict=False):
         if output.kind == "events":
             own = [event for event in content.events if event.task == output.task]
-            _draw_raster(ax, output, track, own)
+            true = {i.label for i in content.truth if i.task == output.task}
+            _draw_raster(ax, output, track, own, true)
         else:
             _draw_curve(ax, output, track)
     _draw_coverage(axes[-1], shown[0][1])
@@ -107,9 +118,35 @@ def _head(figure: Figure, content: TimelineContent) -> None:
         )  # fmt: skip
 
 
-def _shown_classes(output: OutputSpec, track: Track, events: Sequence[Event]) -> list[int]:
-    """Classes that had events, then the most probable ones; in the bundle's order, at most 12."""
-    had = {e.label for e in events}
+def _draw_truth(ax: Axes, tasks: Sequence[str], content: TimelineContent) -> None:
+    """One row a task: dark bars with what happens; the axis is cut to the run's span later."""
+    first, last = content.span
+    for interval in content.truth:
+        start, end = max(interval.start, first), min(interval.end, last)
+        if interval.task not in tasks or start >= end:
+            continue
+        row = tasks.index(interval.task)
+        ax.barh(row, end - start, left=start, height=0.84, color=_INK, edgecolor="white")
+        letters = int((end - start) / (last - first) * _LETTERS)
+        if letters >= _FEWEST_LETTERS:
+            said = _short(interval.label, letters).replace("$", r"\$")
+            ax.text(
+                (start + end) / 2, row, said,
+                size=8.5, color="white", ha="center", va="center", clip_on=True,
+            )  # fmt: skip
+    ax.set_ylim(len(tasks) - 0.5, -0.5)
+    ax.set_yticks(range(len(tasks)), tasks)
+    _style(ax, "truth   (what is performed in the clip; no prediction)")
+
+
+def _shown_classes(
+    output: OutputSpec, track: Track, events: Sequence[Event], true: Collection[str]
+) -> list[int]:
+    """Classes that had events or are true, then the most probable ones; in the bundle's order.
+
+    At most 12.
+    """
+    had = {e.label for e in events} | set(true)
     # The 99th percentile ranks a class by its best moments, but not by one stray window.
     best = np.percentile(track.probs, 99, axis=0)
     candidates = [k for k in range(len(output.class_names)) if k != output.background]
@@ -117,8 +154,10 @@ def _shown_classes(output: OutputSpec, track: Track, events: Sequence[Event]) ->
     return sorted(candidates[:_MAX_ROWS])
 
 
-def _draw_raster(ax: Axes, output: OutputSpec, track: Track, events: Sequence[Event]) -> None:
-    classes = _shown_classes(output, track, events)
+def _draw_raster(
+    ax: Axes, output: OutputSpec, track: Track, events: Sequence[Event], true: Collection[str]
+) -> None:
+    classes = _shown_classes(output, track, events, true)
     steps, nearest, is_near = track.columns()
     picture = track.probs[nearest][:, classes].T  # [rows, columns]
     picture = np.where(is_near, picture, np.nan)
@@ -219,5 +258,5 @@ def _style(ax: Axes, title: str) -> None:
         ax.spines[side].set_color(_GRID)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 38 else name[:36].rstrip(" ,") + "..."
+def _short(name: str, most: int = 38) -> str:
+    return name if len(name) <= most else name[: most - 2].rstrip(" ,") + "..."

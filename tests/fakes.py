@@ -34,6 +34,7 @@ class ScriptedSource:
     ) -> None:
         self.id, self.is_live, self.fps, self.size = name, True, 30.0, (64, 48)
         self.num_frames, self.duration_s, self.num_dropped = None, None, 0
+        self.round_s: float | None = None
         self._script, self._pace, self.is_closed = list(script), pace, False
         self._next = 0
 
@@ -124,12 +125,16 @@ class FakeSession:
         self.manifests, self.runtime = tuple(manifests), "Fake CPU fp32"
         self.feeds: dict[str, SnapshotFeed] = {}
         self.uris: list[str] = []
+        self.round_s: float | None = None
+        """Of the sources that are opened from now on."""
 
     def open_source(self, uri: str) -> ScriptedSource:
         self.uris.append(uri)
         if uri == "bad":
             raise SourceError("bad: there is no such source; name another")
-        return ScriptedSource([], name=uri)
+        source = ScriptedSource([], name=uri)
+        source.round_s = self.round_s
+        return source
 
     def add_camera(self, source: Any, *, reopen: Callable[[], Any] | None = None) -> str:
         self.feeds[source.id] = SnapshotFeed()

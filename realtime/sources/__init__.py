@@ -65,6 +65,10 @@ class Source(Protocol):
     def duration_s(self) -> float | None:
         """Seconds from start to end; None = no end known."""
 
+    @property
+    def round_s(self) -> float | None:
+        """Stream seconds from one beginning of a repeated clip to the next; None before that."""
+
     def __iter__(self) -> Iterator[Frame]: ...
 
     def __next__(self) -> Frame:

@@ -8,3 +8,5 @@ from realtime.records import Frame
 
 class ClosingSource(Closing, Iterator[Frame]):
     """An iterator of frames; `close` ends the iteration, from any thread, more than once."""
+
+    round_s: float | None = None

@@ -101,6 +101,8 @@ class FileSource(ClosingSource):
             self._video.rewind()
             self._pictures = self._video.pictures()
             self._clock.restart()
+            if self.round_s is None:  # measured, because what a file says of its length is vague
+                self.round_s = self._t + self._video.interval_s
             self._round_t, self._corrupt_before = self._t, self.corrupt_frames
             return next(self._pictures, None)
 

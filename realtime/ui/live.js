@@ -24,6 +24,9 @@ window.Tells = (() => {
   };
   const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
+  const NOTHING = "none / at rest";
+  const TRUTH = "What the script of this clip performs at the moment that the prediction beside it is about: "
+    + "the middle of the seconds that it saw, not the newest picture.";
   const fixed = (x, digits, unit = "") => (x == null ? "–" : x.toFixed(digits) + unit);
   const percent = (x) => (x == null ? "–" : Math.round(100 * x) + "%");
   const clock = (s) =>
@@ -92,6 +95,7 @@ window.Tells = (() => {
       this.emotionOn = on;
       this.at("emotion-body").hidden = !on;
       this.at("emotion-note").textContent = on ? NOTICE : HIDDEN;
+      this.drawTruths(this.head?.truths ?? []);
     }
 
     setState(state) {
@@ -110,6 +114,7 @@ window.Tells = (() => {
       this.bars = [];
       this.at("bars").replaceChildren();
       for (const name of ["gesture", "emotion"]) this.drawNow(name, {});
+      this.drawTruths([]);
       this.at("needle").style.transform = "";
       this.at("needle").classList.add("unsure");
       this.drawNumbers();
@@ -136,6 +141,7 @@ window.Tells = (() => {
       this.received = performance.now();
       this.addEvents(head.events);
       this.drawEstimates(head.estimates);
+      this.drawTruths(head.truths);
     }
 
     get phase() {
@@ -190,6 +196,19 @@ window.Tells = (() => {
       now.classList.toggle("abstains", !label);
       now.textContent = now.title = label ? sentence(label) : REASONS[reason] || sentence(reason || "–");
       this.at(`${name}-for`).textContent = label ? `${percent(prob)} for ${fixed(for_s, 1, " s")}` : "";
+    }
+
+    drawTruths(truths) {
+      for (const [name, task] of [["gesture", this.gesture], ["emotion", this.emotionOn && this.emotion]]) {
+        const row = this.at(`${name}-truth`);
+        const truth = task && truths.find((truth) => truth.task === task.task);
+        row.hidden = !truth;
+        if (!truth) continue;
+        row.title = TRUTH;
+        row.classList.toggle("nothing", !truth.label);
+        const said = make("span", "name", truth.label ?? NOTHING);
+        row.replaceChildren(make("b", "", "Truth"), said, make("small", "", fixed(truth.ago_s, 1, " s ago")));
+      }
     }
 
     drawBars({ top, label }) {

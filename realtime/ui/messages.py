@@ -7,6 +7,7 @@ from typing import Any
 
 from engines.manifest import Manifest, OutputSpec
 from realtime.records import Estimate, Event, Snapshot, Status
+from realtime.truth import TrueMoment
 
 Json = dict[str, Any]
 
@@ -28,18 +29,22 @@ def describe_session(manifests: Sequence[Manifest], *, runtime: str, emotion: bo
     }
 
 
-def describe_snapshot(snapshot: Snapshot, now: float, *, made: float) -> Json:
+def describe_snapshot(
+    snapshot: Snapshot, now: float, *, made: float, truths: Sequence[TrueMoment] = ()
+) -> Json:
     """One picture's numbers; its events travel on their own, because pictures may be skipped.
 
     Args:
         snapshot: what the session knows.
         now: `time.monotonic()`.
         made: when the snapshot was, on the same clock: a lost camera's last one gets old.
+        truths: of the moments that its estimates are about, where they are known.
     """
     return {
         "t": _number(snapshot.frame.t),
         "following": snapshot.observation.following,
         "estimates": [_estimate(e, snapshot.frame.t) for e in snapshot.estimates],
+        "truths": [_truth(moment, snapshot.frame.t) for moment in truths],
         "status": describe_status(snapshot.status, now, made=made),
     }
 
@@ -79,6 +84,11 @@ def _estimate(estimate: Estimate, t: float) -> Json:
         "reason": estimate.reason,
         "top": [[name, _number(prob)] for name, prob in estimate.top],
     }
+
+
+def _truth(moment: TrueMoment, t: float) -> Json:
+    ago_s = _number(max(0.0, t - moment.t))
+    return {"task": moment.task, "label": moment.label, "ago_s": ago_s}
 
 
 def _number(value: Any) -> Any:

@@ -25,7 +25,6 @@ from realtime.sources import BrowserSource, open_source, without_credentials
 from realtime.ui.access import Access
 from realtime.ui.pictures import Media, Session
 from realtime.ui.socket import Hub, SourceChoices
-from realtime.ui.stage import Command
 
 if TYPE_CHECKING:
     from realtime.session import LiveSession
@@ -118,7 +117,7 @@ def open_page(
     hub = Hub(session, sources, access, media=media or _media(), emotion=emotion)
     try:
         if sources.initial is not None:
-            hub.stage.show_now(Command(sources.initial, hub.name_of(sources.initial)))
+            hub.stage.show_now(hub.command(sources.initial))
         hub.app = _launch(demo, hub, host, port, share=share, auth=auth)
         yield LivePage(_url(host, demo.server_port), demo.share_url, hub)
     finally:

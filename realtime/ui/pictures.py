@@ -13,13 +13,16 @@ import cv2
 from engines.errors import TellsError
 from engines.manifest import Manifest
 from realtime.feed import EndOfStream
-from realtime.records import Event, Image, Observation, Snapshot
+from realtime.records import Estimate, Event, Image, Observation, Snapshot
+from realtime.truth import TrueMoment
 from realtime.ui.messages import Json, describe_event, describe_snapshot
 
 logger = logging.getLogger(__name__)
 
 Draw = Callable[[Image, Observation], Image]
 """Paints the subject on a copy of the picture."""
+TellTruth = Callable[[Sequence[Estimate]], Sequence[TrueMoment]]
+"""Estimates -> what is true at the moments that they are about, where that is known."""
 Phase = Literal["stopped", "opening", "running", "ended", "failed"]
 OnEnd = Callable[["PictureFeed", Phase, str], None]
 """The feed, what has become of it, and one line for people."""
@@ -92,14 +95,18 @@ class _Picture:
 class PictureFeed:
     """Reads one camera on a thread of its own; viewers take the newest picture when they can."""
 
-    def __init__(self, reader: Reader, draw: Draw, on_end: "OnEnd") -> None:
+    def __init__(
+        self, reader: Reader, draw: Draw, on_end: "OnEnd", tell_truth: TellTruth = lambda _: ()
+    ) -> None:
         """Prepare to read; `start` begins.
 
         Args:
             reader: of the camera.
             draw: paints the subject on a picture.
             on_end: called once, on the feed's thread, when the camera will deliver nothing more.
+            tell_truth: of the clip that is shown; by default nothing is known.
         """
+        self._tell_truth = tell_truth
         self._reader = reader
         self._draw = draw
         self._on_end = on_end
@@ -132,7 +139,9 @@ class PictureFeed:
             if newest is None or newest.number == number:
                 return None
             events = [event for event in self._events if event["number"] > last_event]
-        head = describe_snapshot(newest.snapshot, time.monotonic(), made=newest.made)
+        snapshot = newest.snapshot
+        truths = self._tell_truth(snapshot.estimates)
+        head = describe_snapshot(snapshot, time.monotonic(), made=newest.made, truths=truths)
         return Update(newest.number, num_events, head | {"events": events}, newest.jpeg)
 
     def close(self) -> None:

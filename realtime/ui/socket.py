@@ -7,6 +7,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from realtime.errors import SourceError
+from realtime.truth import Truth
 from realtime.ui.access import Access, is_logged_in
 from realtime.ui.messages import Json, describe_session
 from realtime.ui.pictures import Media, Session
@@ -26,6 +27,8 @@ class SourceChoices:
     """URI that runs when the page comes up."""
     demo_clip: str | None = None
     """Path of the bundled clip, if it is there."""
+    demo_truth: Truth | None = None
+    """What is performed in it."""
 
 
 class Hub:
@@ -100,8 +103,12 @@ class Hub:
         kind, value = command.get("kind"), command.get("value", "")
         if not isinstance(value, str):
             raise SourceError("a source must be a text")
-        uri = self._resolve(str(kind), value.strip())
-        self.stage.show(Command(uri, self.name_of(uri)))
+        self.stage.show(self.command(self._resolve(str(kind), value.strip())))
+
+    def command(self, uri: str) -> Command:
+        """What the stage has to know of a source."""
+        is_demo = uri == self.choices.demo_clip
+        return Command(uri, self.name_of(uri), self.choices.demo_truth if is_demo else None)
 
     def name_of(self, uri: str) -> str:
         """What the page calls a source: never with a password."""

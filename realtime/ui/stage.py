@@ -2,13 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from engines.errors import TellsError
+from realtime.records import Estimate
 from realtime.slot import LatestSlot, SlotClosed
-from realtime.ui.pictures import Media, Phase, PictureFeed, Session
+from realtime.sources import Source
+from realtime.truth import TrueMoment, Truth
+from realtime.ui.pictures import Media, Phase, PictureFeed, Session, TellTruth
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +28,11 @@ class StageState:
 
 @dataclass(frozen=True)
 class Command:
-    """What the stage shall show: a URI with its name for people, or nothing."""
+    """What the stage shall show: a URI with its name for people and its truth, or nothing."""
 
     uri: str | None
     name: str = ""
+    truth: Truth | None = None
 
 
 class Stage:
@@ -105,7 +109,9 @@ class Stage:
             source.close()
             return
         self._camera = self._session.add_camera(source, reopen=open_source)
-        self.feed = PictureFeed(self._session.reader(self._camera), self._media.draw, self._ended)
+        reader = self._session.reader(self._camera)
+        tell_truth = _teller(command.truth or Truth(()), source)
+        self.feed = PictureFeed(reader, self._media.draw, self._ended, tell_truth)
         self.feed.start()
         self._become(StageState("running", command.name or self._camera))
 
@@ -124,3 +130,12 @@ class Stage:
     def _become(self, state: StageState) -> None:
         self.state = state
         self.on_change()
+
+
+def _teller(truth: Truth, source: Source) -> TellTruth:
+    """Asks each time how long the clip's round is: that is known from its first seam on."""
+
+    def tell(estimates: Sequence[Estimate]) -> Sequence[TrueMoment]:
+        return truth.beside(estimates, round_s=source.round_s)
+
+    return tell

@@ -53,11 +53,11 @@ def pose_in(height: int, width: int, layout: str = "mediapipe33") -> Pose:
 def estimates_at(
     t: float, *, untrained: bool = False, emotion: bool = True
 ) -> tuple[Estimate, ...]:
-    """A decided gesture, and an emotion that is not sure."""
+    """A decided gesture, and an emotion that is not sure; both are about a second before `t`."""
     top = (("Touching jaw", 0.8), ("Folding arms", 0.15))
-    gesture = Estimate("micro-gesture", "Touching jaw", 0.8, t, None, top, untrained)
+    gesture = Estimate("micro-gesture", "Touching jaw", 0.8, t, None, top, untrained, t - 1)
     sides = (("positive", 0.58), ("negative", 0.42))
-    state = Estimate("emotion", None, 0.58, t, "not sure", sides, untrained)
+    state = Estimate("emotion", None, 0.58, t, "not sure", sides, untrained, t - 1)
     return (gesture, state) if emotion else (gesture,)
 
 

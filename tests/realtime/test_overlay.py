@@ -5,8 +5,9 @@ import pytest
 
 from realtime.lettering import Style, put_text, shorten, text_width
 from realtime.overlay import Overlay, draw_subject
-from realtime.panel import clock
+from realtime.panel import TAG, clock
 from realtime.records import Pose, Status
+from realtime.truth import TrueInterval, Truth
 from tests.realtime.scene import OUTPUTS, estimates_at, event, pose_in, snapshot
 
 AMBER = np.array([255, 193, 77])
@@ -102,6 +103,25 @@ def test_every_skeleton_layout_can_be_drawn_with_sides_in_two_colours(layout: st
     drawn = draw_subject(image, shot.observation)
     assert share_of(drawn, np.array([255, 167, 96])) > 0.001
     assert share_of(drawn, np.array([92, 196, 255])) > 0.001
+
+
+def test_the_truth_is_tagged_beside_the_prediction_of_the_same_moment() -> None:
+    truth = Truth((TrueInterval("micro-gesture", "Folding arms", 1.0, 3.0),))
+    overlay = Overlay(OUTPUTS, truth)
+    folding, resting, waiting, plain = (
+        overlay.draw(snapshot(2.5)), overlay.draw(snapshot(4.5)),
+        overlay.draw(snapshot(2.5, estimates=())), Overlay(OUTPUTS).draw(snapshot(2.5)),
+    )  # fmt: skip
+    for picture in (folding, resting):
+        rows, columns = np.nonzero(np.abs(picture.astype(int) - TAG).max(axis=-1) <= 2)
+        assert len(rows) > 200
+        assert columns.min() >= 640, "nothing is painted on the person"
+        assert np.ptp(rows) < 20, "the emotion has no truth, and so no tag"
+    for picture in (waiting, plain):
+        assert share_of(picture, np.array(TAG)) == 0
+    # Beside the tag: the label in white, or that there is none in grey.
+    beside = [picture[rows.min() : rows.max(), 690:760].max() for picture in (folding, resting)]
+    assert beside[0] > 220 > beside[1] > 100
 
 
 def test_a_state_before_its_first_window_shows_no_value() -> None:

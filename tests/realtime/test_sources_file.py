@@ -200,7 +200,10 @@ def test_a_loop_goes_on_over_the_seam_by_one_interval(tmp_path: Path, suffix: st
     with open_source(str(path), loop=True) as source:
         assert source.num_frames is None
         assert source.duration_s is None
+        assert source.round_s is None
         frames = [next(source) for _ in range(75)]
+        rounds = [frames[30 * i].t / i for i in (1, 2)]
+        assert rounds == pytest.approx([source.round_s] * 2)
     steps = [b.t - a.t for a, b in pairwise(frames)]
     assert steps == pytest.approx([1 / 30] * 74, abs=0.01)
     assert [frame.index for frame in frames] == list(range(75))

@@ -10,10 +10,12 @@ import pytest
 from realtime.errors import OutputError
 from realtime.records import Prediction, Status
 from realtime.timeline import Timeline
+from realtime.truth import TrueInterval, Truth
 from tests.realtime.scene import OUTPUTS, estimates_at, event, predictions_at, snapshot
 
 ALARM = (179, 38, 30)
 OUTLINE = (217, 105, 30)
+INK = (32, 37, 44)
 DARK = (8, 61, 59)
 UNSURE = (223, 226, 231)  # as it looks over the curve's ground
 
@@ -70,6 +72,25 @@ def test_events_are_outlined_where_they_happened(tmp_path: Path) -> None:
     left, right = outlined[:, 1].min(), outlined[:, 1].max()
     assert left == pytest.approx(376 + 1112 * 8 / 18.1, abs=6)
     assert right == pytest.approx(376 + 1112 * 10 / 18.1, abs=6)
+
+
+def test_the_truth_is_a_row_of_its_own_where_it_happens(tmp_path: Path) -> None:
+    true = [
+        TrueInterval("micro-gesture", "Folding arms", 8.0, 10.0),
+        TrueInterval("micro-gesture", "Pressing lips $", 30.0, 31.0),  # beyond the run
+        TrueInterval("posture", "upright", 0.0, 20.0),  # no bundle predicts it
+    ]
+    timeline = Timeline(OUTPUTS, Truth(tuple(true)))
+    for t in np.arange(2.0, 20.1, 0.25):
+        timeline.write(snapshot(float(t), predictions=predictions_at(float(t))))
+    picture = picture_of(timeline, tmp_path / "timeline.png")
+    row = picture[146, 380:]  # the only row, right of its name
+    dark = 380 + np.flatnonzero(np.abs(row.astype(int) - INK).max(axis=-1) <= 8)
+    # The axis reaches from 2.0 s at x = 376 to 20.0 s at x = 1488.
+    assert dark.min() == pytest.approx(376 + 1112 * 6 / 18, abs=6)
+    assert dark.max() == pytest.approx(376 + 1112 * 8 / 18, abs=6)
+    without = picture_of(filled(), tmp_path / "without.png")
+    assert count(without[140:152, 380:1480], INK) == 0
 
 
 def test_a_pause_of_the_stream_stays_blank(tmp_path: Path) -> None:

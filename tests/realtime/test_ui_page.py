@@ -17,6 +17,7 @@ from realtime.config import Config
 from realtime.overlay import draw_subject
 from realtime.session import LiveSession
 from realtime.sources import BrowserSource, open_source, without_credentials
+from realtime.truth import TrueInterval, Truth
 from realtime.ui import LivePage, SourceChoices, open_page
 from realtime.ui.pictures import Media
 from tests.engines.tiny_bundle import write_tiny_bundle
@@ -102,6 +103,45 @@ def test_the_page_shows_picture_bars_gauge_events_and_status_and_asks_nobody_els
     hosts = {urlsplit(url).hostname for url in tab.requests if not url.startswith("data:")}
     assert hosts == {"127.0.0.1"}
     assert any(url.endswith("/live/ws") for url in tab.requests)
+
+
+def test_the_demo_clip_shows_what_its_script_performs_beside_each_prediction(
+    browser: Browser,
+) -> None:
+    truth = Truth((
+        TrueInterval("micro-gesture", "Folding arms", 1.5, 2.5),
+        TrueInterval("emotion", "positive", 3.5, 9.0),
+    ))  # fmt: skip
+    choices = SourceChoices(initial=CLIP, demo_clip=CLIP, demo_truth=truth)
+    with fake_page(sources=choices) as (page, session), Tab(browser, page.url) as tab:
+        gesture, emotion = tab.at("gesture-truth"), tab.at("emotion-truth")
+        # The picture of second 3 stands beside a prediction about second 2.
+        session.show(plain(3.0))
+        expect(gesture).to_have_text("TruthFolding arms1.0 s ago")
+        expect(gesture).to_have_attribute("title", re.compile("script of this clip"))
+        expect(tab.at("gesture-now")).to_have_text("Touching jaw")
+        expect(emotion).to_have_text("Truthnone / at rest1.0 s ago")
+        session.show(plain(5.0))
+        expect(gesture).to_have_text("Truthnone / at rest1.0 s ago")
+        expect(emotion).to_have_text("Truthpositive1.0 s ago")
+        tab.page.locator(".switch").click()
+        expect(emotion).to_be_hidden()
+        tab.page.locator(".switch").click()
+        expect(emotion).to_be_visible()
+        # Anything else has no truth; the clip has it in its later rounds too.
+        tab.choose("clip", "other.mp4")
+        expect(tab.at("source")).to_have_text("other.mp4")
+        tab.expect_phase("waiting")
+        session.show(plain(3.0))
+        tab.expect_phase("running")
+        expect(gesture).to_be_hidden()
+        expect(emotion).to_be_hidden()
+        session.round_s = 10.0
+        tab.choose("demo")
+        tab.expect_phase("waiting")
+        session.show(plain(33.0))
+        expect(gesture).to_have_text("TruthFolding arms1.0 s ago")
+        assert tab.complaints == []
 
 
 def test_stop_and_start_and_a_source_that_does_not_work(
