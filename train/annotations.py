@@ -46,4 +46,19 @@ class Corpus:
     class_names: tuple[str, ...]
     videos: tuple[Video, ...]
     skipped: Counter[str] = field(default_factory=Counter)
-    """Why something was left out -> how often; never silent."""
+    """Why something was left out or changed -> how often; never silent."""
+    notes: tuple[str, ...] = ()
+    """The same one by one, as `what: why`."""
+
+
+class Skips:
+    """Collects what a reader leaves out or changes."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def add(self, reason: str, what: str) -> None:
+        """Count a reason, and note what it is about."""
+        self.counts[reason] += 1
+        self.notes.append(f"{what}: {reason}")

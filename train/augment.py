@@ -1,6 +1,7 @@
 """Augmentation: Window -> Window, upstream of the one place where windows become tensors.
 
 Everything is constant over a window but noise and drop-outs, so that movement stays movement.
+How time runs is drawn first: the store makes the window so, and decodes only what is looked at.
 """
 
 from dataclasses import dataclass, replace
@@ -41,9 +42,21 @@ class Augmentation:
     """How often frames are left out, as a slower camera would."""
 
 
-def draw_speed(rng: np.random.Generator, how: Augmentation) -> float:
-    """How much faster time runs; the store wants to know before it decodes pictures."""
-    return float(np.exp(rng.uniform(-1, 1) * np.log1p(how.speed)))
+@dataclass(frozen=True)
+class Timing:
+    """How time runs in a window: `Store.window` takes it."""
+
+    speed: float = 1.0
+    """So much faster."""
+    rate_hz: float | None = None
+    """Frames a second of a slower camera; None for every frame."""
+
+
+def draw_timing(rng: np.random.Generator, how: Augmentation) -> Timing:
+    """Another speed, and now and then a slower camera."""
+    speed = float(np.exp(rng.uniform(-1, 1) * np.log1p(how.speed)))
+    is_thinned, rate_hz = rng.random() < how.thinning, float(rng.uniform(9.0, 16.0))
+    return Timing(speed, rate_hz if is_thinned else None)
 
 
 def augment(rng: np.random.Generator, window: Window, how: Augmentation) -> Window:
@@ -63,10 +76,7 @@ def augment(rng: np.random.Generator, window: Window, how: Augmentation) -> Wind
         faces=_developed(rng, window.faces, how),
     )
     window = _noisy_pose(rng, window, how)
-    window = _with_losses(rng, window, how.evidence_loss)
-    if rng.random() < how.thinning and len(window) > 12:
-        window = thinned(window, rng.uniform(9.0, 16.0))
-    return window
+    return _with_losses(rng, window, how.evidence_loss)
 
 
 def mirrored(window: Window) -> Window:
@@ -83,17 +93,6 @@ def mirrored(window: Window) -> Window:
         xyz=xyz,
         conf=window.conf[:, swap].copy(),
     )
-
-
-def thinned(window: Window, rate_hz: float) -> Window:
-    """As a camera of that rate would have seen it; the last sample stays."""
-    slots = np.floor((window.end - window.t) * rate_hz + 1e-6)
-    keep = np.append(slots[:-1] != slots[1:], True)
-    return Window(
-        t=window.t[keep], rgb=window.rgb[keep], xy=window.xy[keep], xyz=window.xyz[keep],
-        conf=window.conf[keep], faces=window.faces[keep], has_face=window.has_face[keep],
-        layout=window.layout,
-    )  # fmt: skip
 
 
 def _filled(images: Image) -> NDArray[np.intp]:

@@ -20,7 +20,8 @@ def open_corpus(
     Args:
         root: its folder.
         layout: `A` or `B` of iMiGUE, `smg`, or `auto` for what the folder looks like.
-        frame_shift: added to iMiGUE's frame numbers.
+        frame_shift: added to frame numbers, -1, 0 or 1: where a label then begins before the
+            video, it is cut at its first frame, and counted.
         split: which of layout B's published splits.
         skip_bad: count malformed label rows instead of refusing them.
 
@@ -32,7 +33,7 @@ def open_corpus(
     if layout == "auto":
         layout = layout_of(root) or ("smg" if any(root.glob("Sample[0-9]*")) else "A")
     if layout == "smg":
-        return read_smg(root)
+        return read_smg(root, frame_shift=frame_shift, skip_bad=skip_bad)
     if layout == "B":
         return read_layout_b(root, frame_shift=frame_shift, split=split, skip_bad=skip_bad)
     return read_layout_a(root, frame_shift=frame_shift, skip_bad=skip_bad)

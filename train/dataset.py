@@ -1,5 +1,6 @@
 """Examples: windows of a store with their labels, and the tensors that a net is fed."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,14 @@ from engines.errors import WindowError
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from train.annotations import DataError
-from train.augment import Augmentation, augment, draw_speed
+from train.augment import Augmentation, Timing, augment, draw_timing
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.perception import perception_of
 from train.recipes import Recipe
-from train.store import Store, StoredVideo
+from train.store import Span, Store, StoredVideo
+
+logger = logging.getLogger(__name__)
 
 UNLABELLED = -100
 """What torch's losses ignore."""
@@ -63,23 +66,37 @@ def check_store(store: Store, recipe: Recipe) -> None:
 
 
 def examples(store: Store, split: str, recipe: Recipe, hop_s: float) -> list[Example]:
-    """Windows every `hop_s` over all videos of a split; a trimmed video also gives its middle one.
+    """Windows every `hop_s` over all videos of a split; of trimmed videos one, at the gesture.
 
     The label of a window is the gesture at its anchor instant (the middle, by the recipe), else
-    background; where gestures overlap, the shortest.
+    background; where gestures overlap, the shortest. Windows that the runtime would refuse, over a
+    pause or a change of person, are left out, and a line of the log says how many.
 
     Raises:
-        DataError: the split is empty, or the store is another recipe's.
+        DataError: the split is empty, the store is another recipe's, or the hop is not positive.
     """
     check_store(store, recipe)
+    if not hop_s > 0:
+        raise DataError(f"expected more than 0 s between windows, got {hop_s}")
+    spec, refused = recipe.window, 0
     out = []
     for video in store.videos(split):
         for end in window_ends(video, recipe, hop_s, is_trimmed=store.info.is_trimmed):
-            out.append(Example(video.id, end, labels_at(video, end, recipe, store)))
+            start = max(end - spec.span_s, video.start)
+            if store.is_whole(video.id, start, end, spec.max_gap_s):
+                out.append(Example(video.id, end, labels_at(video, end, recipe, store)))
+            else:
+                refused += 1
+    if refused:
+        logger.warning(
+            "%s, %s: %d of %d windows left out, over a pause or a change of person",
+            store.folder, split, refused, refused + len(out),
+        )  # fmt: skip
     if not out:
         known = Counter(v.split for v in store.videos())
         raise DataError(
-            f"{store.folder}: has no videos of the split {split!r}; it has "
+            f"{store.folder}: has no videos of the split {split!r}"
+            f"{' that can be used' if refused else ''}; it has "
             + ", ".join(f"{count} of {name}" for name, count in sorted(known.items()))
         )
     return out
@@ -88,24 +105,36 @@ def examples(store: Store, split: str, recipe: Recipe, hop_s: float) -> list[Exa
 def window_ends(
     video: StoredVideo, recipe: Recipe, hop_s: float, *, is_trimmed: bool
 ) -> list[float]:
-    """Stream seconds at which windows end; a video shorter than a window gives one."""
-    first = video.start + recipe.window.span_s
-    if video.end <= first or is_trimmed:
+    """Stream seconds at which windows end.
+
+    A video shorter than a window gives one, all of it. A trimmed one gives one that has the middle
+    of its gesture at the anchor, as far as its length allows.
+    """
+    span_s, anchor = recipe.window.span_s, recipe.window.anchor
+    first = video.start + span_s
+    if video.end <= first:
         return [video.end]
-    return [float(end) for end in np.arange(first, video.end + 1e-6, hop_s)]
+    if not is_trimmed:
+        return [float(end) for end in np.arange(first, video.end + 1e-6, hop_s)]
+    middles = [(s.start + s.end) / 2 for s in video.spans] or [(video.start + video.end) / 2]
+    ends = (middle + span_s * (1 - anchor) for middle in middles)
+    return sorted({min(max(end, first), video.end) for end in ends})
 
 
 def labels_at(video: StoredVideo, end: float, recipe: Recipe, store: Store) -> dict[str, int]:
     """Task -> class of the window that ends at `end`."""
-    span = min(recipe.window.span_s, video.end - video.start)
-    anchor = end - span * (1 - recipe.window.anchor)
-    covering = [s for s in video.spans if s.start <= anchor <= s.end]
-    if covering:
-        gesture = min(covering, key=lambda s: s.end - s.start).label
-    elif store.info.is_trimmed and video.spans:
-        gesture = video.spans[0].label
+    span_s = min(recipe.window.span_s, video.end - video.start)
+    anchor = end - span_s * (1 - recipe.window.anchor)
+
+    def distance(span: Span) -> float:
+        return max(span.start - anchor, anchor - span.end, 0.0)
+
+    nearest = min(video.spans, key=lambda s: (distance(s), s.end - s.start), default=None)
+    is_trimmed, has_background = store.info.is_trimmed, store.class_names == MICRO_GESTURES
+    if nearest is not None and (is_trimmed or distance(nearest) == 0):
+        gesture = nearest.label
     else:
-        gesture = ILLUSTRATIVE if len(store.class_names) == len(MICRO_GESTURES) else UNLABELLED
+        gesture = ILLUSTRATIVE if has_background and not is_trimmed else UNLABELLED
     emotion = UNLABELLED if video.emotion is None else video.emotion
     known = {"micro_gesture": gesture, "emotion": emotion}
     return {output.task: known[output.task] for output in recipe.outputs}
@@ -157,22 +186,34 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         return feeds, labels
 
     def _feeds(self, example: Example, rng: np.random.Generator) -> Feeds:
-        manifest, how = self._manifest, self._how
-        speed = draw_speed(rng, how) if how else 1.0
-        span = manifest.window.span_s
-        # About the anchor, so that the label stays right whatever the speed.
-        end = (
-            example.end + span * (1 - manifest.window.anchor) * (speed - 1) if how else example.end
-        )
+        timing = draw_timing(rng, self._how) if self._how else Timing()
+        try:
+            return self._tensors(example, timing, rng)
+        except WindowError:  # a pause that the runtime accepts has become longer than that
+            return self._tensors(example, Timing(), rng)
+
+    def _tensors(self, example: Example, timing: Timing, rng: np.random.Generator) -> Feeds:
+        start, end, speed = self._stretched(example, timing.speed)
         window = self._store.window(
-            example.video, end - span * speed, end, inputs=manifest.inputs, speed=speed
-        )
+            example.video, start, end,
+            inputs=self._manifest.inputs, speed=speed, rate_hz=timing.rate_hz,
+        )  # fmt: skip
         if window is None:
             raise DataError(f"video {example.video}: no frame before {end:.2f} s")
-        if how:
-            window = augment(rng, window, how)
-        try:
-            arrays = preprocess([window], manifest)
-        except WindowError:  # a gap in the video: nothing is seen
-            arrays = {n: np.zeros((1, *shape), np.float32) for n, shape in manifest.feeds.items()}
+        if self._how:
+            window = augment(rng, window, self._how)
+        arrays = preprocess([window], self._manifest)
         return {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
+
+    def _stretched(self, example: Example, speed: float) -> tuple[float, float, float]:
+        """Start, end and speed: about the anchor, so that the label stays right at any speed."""
+        video, spec = self._store.video(example.video), self._manifest.window
+        span_s = spec.span_s
+        if video.end - video.start <= span_s:
+            return video.start, video.end, speed
+        end = example.end + span_s * (1 - spec.anchor) * (speed - 1)
+        start = end - span_s * speed
+        fits = video.start <= start and end <= video.end
+        if fits and self._store.is_whole(example.video, start, end, spec.max_gap_s):
+            return start, end, speed
+        return example.end - span_s, example.end, 1.0

@@ -1,17 +1,17 @@
 """iMiGUE on disk -> Corpus: layout A (the MiGA challenge's) and layout B (the full distribution's).
 
 Labels are 1 to 31, and 99 for illustrative movements; frames count from 0 and ends are inclusive.
-The challenge's kit adds 1 to frame numbers for a header line: `frame_shift` does, too.
+The challenge's kit adds 1 to frame numbers for a header line: `frame_shift` does, too. The
+distributed skeletons are not read: poses come from the runtime's own perception.
 """
 
-import csv
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.annotations import Corpus, DataError, Segment, Video
+from train.annotations import Corpus, DataError, Skips, Video
+from train.archives import advice
 from train.imigue_splits import (
     EMOTION_TEST,
     EMOTION_TRAIN,
@@ -19,6 +19,7 @@ from train.imigue_splits import (
     MIGA_VALIDATION,
     ORIGINAL_TRAIN_SUBJECTS,
 )
+from train.label_rows import Counting, LabelRow, label_rows, read_csv, segments_of
 from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 
 SplitName = Literal["original", "emotion", "miga"]
@@ -26,6 +27,7 @@ RAW_ILLUSTRATIVE = 99
 EMPTY_SKELETONS = frozenset({218, 319, 347, 348})
 """Videos whose distributed skeletons are empty; their pictures are used all the same."""
 TRUTH_FILE = "tells_truth.csv"
+_CLASSES = {index + 1: index for index in range(ILLUSTRATIVE)} | {RAW_ILLUSTRATIVE: ILLUSTRATIVE}
 _A_FOLDERS = {
     "train": ("imigue_data_phase1/datasets/imigue_skeleton_train",
               "imigue_rgb_phase1/train_data"),
@@ -49,34 +51,37 @@ def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -
 
     Args:
         root: holds `imigue_data_phase1` and so on, unzipped.
-        frame_shift: added to frame numbers, 0 or 1.
+        frame_shift: added to frame numbers, -1, 0 or 1.
         skip_bad: count malformed rows instead of refusing them.
 
     Raises:
-        DataError: nothing is there, or a row is malformed.
+        DataError: nothing is there, a row is malformed, or a video is in two splits.
     """
     _check_root(root, "imigue_data_phase1", "imigue_data_phase2")
     truth = _read_truth(root / TRUTH_FILE)
-    skipped: Counter[str] = Counter()
-    videos = []
+    skips = Skips()
+    videos: dict[str, Video] = {}
     for split, (labels, pictures) in _A_FOLDERS.items():
-        for folder in sorted(p for p in (root / labels).glob("[0-9]*") if p.is_dir()):
-            name = folder.name
+        for name in sorted({*_numbers(root / labels), *_numbers(root / pictures)}):
             path = root / pictures / name / f"{name}.mp4"
-            table = folder / f"{name}_label.csv"
+            table = root / labels / name / f"{name}_label.csv"
             if not table.exists():
-                skipped["video without label file"] += 1
+                skips.add("video without label file", f"{split} {name} (expected {table})")
                 continue
             if not path.exists():
-                skipped["video missing"] += 1
+                skips.add("video missing", f"{split} {name} (expected {path})")
                 continue
-            if name.isdigit() and int(name) in EMPTY_SKELETONS and not truth:
-                skipped["distributed skeleton empty (video used)"] += 1
-            rows = _rows(table)
-            segments = _segments(table, rows, frame_shift, skipped if skip_bad else None)
+            if name in videos:
+                raise DataError(
+                    f"{root}: video {name} is in {videos[name].split} and in {split}; "
+                    "remove it from one of them"
+                )
+            rows = label_rows(table)
+            _note_oddities(name, rows, skips, is_rendered=bool(truth))
+            segments = segments_of(table, rows, _counting(frame_shift), skips, skip_bad=skip_bad)
             subject, emotion = truth.get(name, ("", None))
-            videos.append(Video(name, path, split, subject, segments, emotion))
-    return _corpus("iMiGUE, layout A", root, videos, skipped)
+            videos[name] = Video(name, path, split, subject, segments, emotion)
+    return _corpus("layout A", root, videos, skips, frame_shift)
 
 
 def read_layout_b(
@@ -86,7 +91,7 @@ def read_layout_b(
 
     Args:
         root: holds `Label` and `iMiGUE_RGB_Phase1`.
-        frame_shift: added to frame numbers, 0 or 1.
+        frame_shift: added to frame numbers, -1, 0 or 1.
         split: `original` by subject, `emotion` by its two lists of videos (others are left out),
             `miga` by the challenge's lists.
         skip_bad: count malformed rows instead of refusing them.
@@ -97,24 +102,25 @@ def read_layout_b(
     _check_root(root, "Label")
     tables = sorted((root / "Label").glob("labels_*.csv"))
     if not tables:
-        raise DataError(f"{root / 'Label'}: expected labels_*.csv, found none")
+        raise DataError(f"{root / 'Label'}: expected labels_*.csv, found none{advice(root)}")
     table = tables[-1]
-    by_video = _read_b_table(table)
-    skipped: Counter[str] = Counter()
-    videos = []
-    for name, entry in sorted(by_video.items()):
+    skips = Skips()
+    videos: dict[str, Video] = {}
+    for name, entry in sorted(_read_b_table(table).items()):
         paths = [root / folder / name / f"{name}.mp4" for folder in _B_VIDEOS]
         path = next((p for p in paths if p.exists()), None)
         where = _SPLITS[split](int(name), entry.subject)
         if where is None:
-            skipped[f"video not in the split {split}"] += 1
+            skips.add(f"video not in the split {split}", name)
         elif path is None:
-            skipped["video missing"] += 1
+            skips.add("video missing", f"{name} (expected {paths[0]} or in another phase)")
         else:
-            bad = skipped if skip_bad else None
-            segments = _segments(table, entry.rows, frame_shift, bad)
-            videos.append(Video(name, path, where, entry.subject, segments, entry.emotion))
-    return _corpus(f"iMiGUE, layout B, split {split}", root, videos, skipped)
+            _note_oddities(name, entry.rows, skips, is_rendered=False)
+            segments = segments_of(
+                table, entry.rows, _counting(frame_shift), skips, skip_bad=skip_bad
+            )
+            videos[name] = Video(name, path, where, entry.subject, segments, entry.emotion)
+    return _corpus(f"layout B, split {split}", root, videos, skips, frame_shift)
 
 
 def layout_of(root: Path) -> Literal["A", "B"] | None:
@@ -125,115 +131,82 @@ def layout_of(root: Path) -> Literal["A", "B"] | None:
 
 
 @dataclass(frozen=True)
-class _Row:
-    number: int
-    """In its file, from 1."""
-    cells: tuple[str, str, str]
-    """Class, start, end."""
-
-
-@dataclass
 class _Entry:
     subject: str
     emotion: int | None
-    rows: list[_Row]
+    rows: list[LabelRow]
 
 
-def _rows(table: Path) -> list[_Row]:
-    out = []
-    for number, cells in enumerate(_read_csv(table), start=1):
-        if len(cells) != 3:
-            raise DataError(
-                f"{table}, row {number}: expected class,start,end, got {len(cells)} columns"
-            )
-        out.append(_Row(number, (cells[0], cells[1], cells[2])))
-    return out
+def _counting(shift: int) -> Counting:
+    return Counting(
+        _CLASSES, f"a class of 1 to {ILLUSTRATIVE}, or {RAW_ILLUSTRATIVE}", 0, shift
+    )  # fmt: skip
 
 
-def _read_csv(table: Path) -> Iterator[list[str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            for cells in csv.reader(file):
-                if any(cell.strip() for cell in cells):
-                    yield [cell.strip() for cell in cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table}: cannot be read ({error})") from None
+def _numbers(folder: Path) -> list[str]:
+    return [p.name for p in folder.glob("[0-9]*") if p.is_dir()]
 
 
-def _segments(
-    table: Path, rows: Sequence[_Row], shift: int, bad: Counter[str] | None
-) -> tuple[Segment, ...]:
-    """Rows as segments; malformed ones are an error, or counted in `bad`."""
-    out = []
-    for row in rows:
-        try:
-            out.append(_segment(row, shift))
-        except ValueError as error:
-            if bad is None:
-                raise DataError(
-                    f"{table}, row {row.number}: {error}; mend it, or leave such rows out with "
-                    "--skip-bad"
-                ) from None
-            bad["label row malformed"] += 1
-    return tuple(out)
-
-
-def _segment(row: _Row, shift: int) -> Segment:
-    try:
-        raw, start, end = (int(float(cell)) for cell in row.cells)
-    except ValueError:
-        raise ValueError(f"expected three numbers, got {','.join(row.cells)}") from None
-    if raw == RAW_ILLUSTRATIVE:
-        label = ILLUSTRATIVE
-    elif 1 <= raw < len(MICRO_GESTURES):
-        label = raw - 1
-    else:
-        raise ValueError(f"expected a class of 1 to 31, or 99, got {raw}")
-    if start < 0 or end < start:
-        raise ValueError(f"expected 0 <= start <= end, got {start} to {end}")
-    return Segment(label, start + shift, end + shift)
+def _note_oddities(name: str, rows: list[LabelRow], skips: Skips, *, is_rendered: bool) -> None:
+    if name.isdecimal() and int(name) in EMPTY_SKELETONS and not is_rendered:
+        skips.add("distributed skeleton empty, its video is used", name)
+    if not rows:
+        skips.add("label file empty, all of the video is background", name)
 
 
 def _read_truth(path: Path) -> Mapping[str, tuple[str, int | None]]:
     """Video -> subject and emotion, of rendered data."""
     if not path.exists():
         return {}
-    header, *rows = _read_csv(path)
-    if header != ["video_id", "split", "subject", "emotion"]:
-        raise DataError(f"{path}: expected video_id,split,subject,emotion, got {','.join(header)}")
-    return {
-        name: (subject, EMOTIONS.index(emotion) if emotion in EMOTIONS else None)
-        for name, _, subject, emotion in rows
-    }
+    columns = ["video_id", "split", "subject", "emotion"]
+    rows = list(read_csv(path))
+    if not rows or rows[0][1] != columns:
+        got = ",".join(rows[0][1]) if rows else "nothing"
+        raise DataError(f"{path}: expected {','.join(columns)}, got {got}")
+    out = {}
+    for line, cells in rows[1:]:
+        if len(cells) != len(columns) or cells[3] not in (*EMOTIONS, ""):
+            raise DataError(
+                f"{path}, line {line}: expected {','.join(columns)} with an emotion of "
+                f"{' or '.join(EMOTIONS)}, got {','.join(cells)}"
+            )
+        out[cells[0]] = (cells[2], EMOTIONS.index(cells[3]) if cells[3] else None)
+    return out
 
 
 def _read_b_table(table: Path) -> dict[str, _Entry]:
-    content = list(_read_csv(table))
-    header = content[0] if content else []
+    content = list(read_csv(table))
+    header = content[0][1] if content else []
     missing = sorted(_B_COLUMNS - set(header))
     if missing:
         raise DataError(f"{table}: expected the columns {', '.join(missing)}, they are not there")
     at = {column: header.index(column) for column in _B_COLUMNS}
     out: dict[str, _Entry] = {}
-    for number, cells in enumerate(content[1:], start=2):
+    for line, cells in content[1:]:
         if len(cells) != len(header):
-            raise DataError(f"{table}, row {number}: expected {len(header)} cells")
-        name = cells[at["video_id"]].zfill(4)
+            raise DataError(f"{table}, line {line}: expected {len(header)} cells, got {len(cells)}")
+        name, subject = cells[at["video_id"]].zfill(4), cells[at["subject_id"]]
         result = cells[at["win_or_lose"]].lower()
-        if not name.isdigit() or (result and result not in _RESULTS):
+        if not name.isdecimal() or (result and result not in _RESULTS):
             raise DataError(
-                f"{table}, row {number}: expected a number and Win or Lose, got {name} and {result}"
+                f"{table}, line {line}: expected a video's number and Win or Lose, "
+                f"got {name} and {result}"
             )
-        entry = out.setdefault(name, _Entry(cells[at["subject_id"]], _RESULTS.get(result), []))
+        emotion = _RESULTS.get(result)
+        entry = out.setdefault(name, _Entry(subject, emotion, []))
+        if (entry.subject, entry.emotion) != (subject, emotion):
+            raise DataError(
+                f"{table}, line {line}: expected one subject and one result for video {name}, "
+                "earlier lines say otherwise"
+            )
         columns = ("class", "start_frame", "end_frame")
-        raw, start, end = (cells[at[column]] for column in columns)
-        entry.rows.append(_Row(number, (raw, start, end)))
+        entry.rows.append(LabelRow(line, tuple(cells[at[column]] for column in columns)))
     return out
 
 
 def _original(video: int, subject: str) -> str | None:
     del video
-    if not subject.isdigit():
+    if not subject.isdecimal():
         return None
     return "train" if int(subject) in ORIGINAL_TRAIN_SUBJECTS else "test"
 
@@ -254,15 +227,14 @@ _SPLITS: Mapping[SplitName, Callable[[int, str], str | None]] = {
 
 
 def _check_root(root: Path, *expected: str) -> None:
-    if any((root / name).is_dir() for name in expected):
-        return
-    if any(root.glob("*.zip")):
-        raise DataError(f"{root}: expected {expected[0]}, found only archives; unzip them first")
-    raise DataError(f"{root}: expected a folder with {' or '.join(expected)} in it")
+    if not any((root / name).is_dir() for name in expected):
+        names = " or ".join(expected)
+        raise DataError(f"{root}: expected a folder with {names} in it{advice(root)}")
 
 
-def _corpus(name: str, root: Path, videos: list[Video], skipped: Counter[str]) -> Corpus:
+def _corpus(what: str, root: Path, videos: Mapping[str, Video], skips: Skips, shift: int) -> Corpus:
     if not videos:
-        why = "; ".join(f"{reason}: {count}" for reason, count in skipped.items()) or "no labels"
-        raise DataError(f"{root}: no video can be used ({why})")
-    return Corpus(name, MICRO_GESTURES, tuple(videos), skipped)
+        why = "; ".join(f"{reason}: {n}" for reason, n in skips.counts.items()) or "no labels"
+        raise DataError(f"{root}: no video can be used ({why}){advice(root)}")
+    name = f"iMiGUE, {what}" + (f", frames {shift:+d}" if shift else "")
+    return Corpus(name, MICRO_GESTURES, tuple(videos.values()), skips.counts, tuple(skips.notes))

@@ -1,17 +1,17 @@
 """Data sets through the runtime's own perception into a store: training sees what serving sees."""
 
 import io
-import json
+import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,19 +19,24 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from webdataset import TarWriter
 
-from engines.errors import TellsError
 from engines.manifest import PerceptionSpec
-from engines.skeleton import LAYOUTS
-from realtime.buffer import in_crop
-from realtime.perception import Perceiver, open_perceiver
-from realtime.records import Observation
-from realtime.sources import open_source
+from realtime.camera import AnyPerceiver
+from realtime.errors import SourceError
+from realtime.perception import open_perceiver
+from realtime.sources import FileSource
+from realtime.sources.stream import MISSING_S, MISSING_SHARE
 from train.annotations import Corpus, DataError, Segment, Video
-from train.store import VERSION, Span, StoredVideo, StoreInfo
-
-JPEG_QUALITY = 92
-_BLOCK = 512
-"""Bytes; tar files consist of such blocks."""
+from train.store_files import (
+    VERSION,
+    Span,
+    StoredVideo,
+    StoreInfo,
+    read_clock,
+    read_info,
+    read_video,
+    write_whole,
+)
+from train.track import JPEG_QUALITY, Track
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,11 @@ class Prepared:
     id: str
     video: StoredVideo | None
     """None if it could not be used."""
-    problems: Counter[str]
+    problems: Counter[str] = field(default_factory=Counter)
+    why: str = ""
+    """What the source said, where it broke off."""
+    is_resumed: bool = False
+    """An earlier run has prepared it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Tally:
     resumed: int
     """Videos that an earlier run had finished."""
     skipped: Counter[str]
+    """Over all of the store's videos, those of earlier runs among them."""
     seconds: float
 
 
@@ -75,57 +85,85 @@ def prepare(
         out: the store's folder; what is finished there stays.
         is_trimmed: every video is one gesture.
         workers: processes, one video each at a time.
-        report: called as each video is done.
+        report: called for each video, at once for those that are there already.
 
     Raises:
         DataError: the folder belongs to another data set or perception, or cannot be written to.
         PerceptionError: the perception models are not there.
     """
     started = time.monotonic()
-    info = StoreInfo(
-        VERSION, corpus.name, corpus.class_names, spec, JPEG_QUALITY, is_trimmed, corpus.skipped
-    )
-    try:
-        for folder in ("videos", "shards"):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-        _claim(out, info)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from None
-    open_perceiver(spec).close()  # models are fetched once, and what is wrong is said at once
-    todo = [v for v in corpus.videos if not (out / "videos" / f"{v.id}.json").exists()]
+    begin_store(out, corpus, spec, is_trimmed=is_trimmed)
+    finished = [r for video in corpus.videos if (r := _finished(video, out)) is not None]
+    names = {result.id for result in finished}
+    todo = [video for video in corpus.videos if video.id not in names]
+    if todo:
+        open_perceiver(spec).close()  # models are fetched once; what is wrong is said at once
     skipped = Counter(corpus.skipped)
+    for result in finished:
+        skipped += result.problems
+        report(result)
     done = []
     for result in _in_processes(todo, spec, out, workers):
         skipped += result.problems
         if result.video is not None:
             done.append(result.video)
         report(result)
-    _write(out / "store.json", TypeAdapter(StoreInfo).dump_json(replace(info, skipped=skipped)))
+    _write_json(out / "store.json", replace(read_info(out), skipped=skipped))
     return Tally(
         videos=len(done),
         frames=sum(v.frames for v in done),
         poses=sum(v.poses for v in done),
         faces=sum(v.faces for v in done),
-        resumed=len(corpus.videos) - len(todo),
+        resumed=len(finished),
         skipped=skipped,
         seconds=time.monotonic() - started,
     )
 
 
-def _claim(out: Path, info: StoreInfo) -> None:
-    """The first run says what the store is; later ones must agree."""
-    path = out / "store.json"
-    own = TypeAdapter(StoreInfo).dump_python(info, mode="json")
-    if not path.exists():
-        _write(path, TypeAdapter(StoreInfo).dump_json(info))
+def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: bool) -> None:
+    """Make the folder; the first run says what the store is, later ones must agree.
+
+    Raises:
+        DataError: it was begun with other options, or cannot be written to.
+    """
+    info = StoreInfo(
+        VERSION, corpus.name, corpus.class_names, spec, JPEG_QUALITY, is_trimmed, corpus.skipped
+    )
+    try:
+        for folder in ("videos", "shards"):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    if not (out / "store.json").exists():
+        _write_json(out / "store.json", info)
         return
-    other = json.loads(path.read_text(encoding="utf-8"))
-    changed = sorted(k for k in own if k != "skipped" and own[k] != other.get(k))
+    other = read_info(out)
+    own, its = (TypeAdapter(StoreInfo).dump_python(i, mode="json") for i in (info, other))
+    changed = sorted(key for key in own if key != "skipped" and own[key] != its[key])
     if changed:
         raise DataError(
             f"{out}: was begun with another {', '.join(changed)}; repeat those options or name a "
             "new folder"
         )
+
+
+def _finished(video: Video, out: Path) -> Prepared | None:
+    """What an earlier run has made of a video; None if it is to be done, or done again."""
+    shard = out / "shards" / f"{video.id}.tar"
+    try:
+        stored, (t, _) = read_video(out, video.id), read_clock(out, video.id)
+    except DataError:
+        return None
+    if not shard.exists():
+        return None
+    spans = tuple(_in_seconds(video.segments, t, Counter()))
+    own = (video.split, video.subject, video.emotion, spans)
+    if own != (stored.split, stored.subject, stored.emotion, stored.spans):
+        raise DataError(
+            f"{out}: its video {video.id} has other labels, split or subject than the data set "
+            f"says now; name a new folder, or delete videos/{video.id}.json to prepare it again"
+        )
+    return Prepared(video.id, stored, stored.problems, is_resumed=True)
 
 
 def _in_processes(
@@ -150,12 +188,14 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_worker: tuple[Perceiver, Path] | None = None
+_worker: tuple[AnyPerceiver, Path] | None = None
 """A worker process's own: models take a second to open."""
 
 
 def _begin(spec: PerceptionSpec, out: Path) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    logging.getLogger("realtime.sources").setLevel(logging.ERROR)  # what it warns of is counted
     cv2.setNumThreads(1)
     _worker = (open_perceiver(spec), out)
 
@@ -163,55 +203,71 @@ def _begin(spec: PerceptionSpec, out: Path) -> None:
 def _perceive(video: Video) -> Prepared:
     assert _worker is not None
     perceiver, out = _worker
-    if not video.path.exists():
-        return Prepared(video.id, None, Counter({"video missing": 1}))
     try:
         return perceive_video(video, perceiver, out)
     except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); make room and run the command again"
-        ) from None
+        raise _unwritable(out, error) from None
 
 
-def perceive_video(video: Video, perceiver: Perceiver, out: Path) -> Prepared:
+def perceive_video(video: Video, perceiver: AnyPerceiver, out: Path) -> Prepared:
     """One video into the store; a video that breaks off is kept as far as it goes.
 
     Raises:
+        DataError: `out` is no store that was begun.
         OSError: the disk is full.
     """
+    layout = read_info(out).perception.layout
     problems: Counter[str] = Counter()
+    why = ""
     perceiver.reset()
     shard = out / "shards" / f"{video.id}.partial"
-    track = _Track()
     try:
         with (
             shard.open("wb") as file,
             TarWriter(file, mtime=0, user="", group="", encoder=False) as tar,
         ):
+            track = Track(tar, layout)
             try:
-                with open_source(str(video.path)) as source:
-                    for frame in source:
-                        track.add(perceiver(frame), tar)
-            except TellsError:
+                _run(video, perceiver, track, problems)
+            except SourceError as error:
                 problems["video broken, kept as far as it goes" if track.t else "video broken"] += 1
+                why = str(error)
         if not track.t:
-            problems["video without frames"] += not problems
-            return Prepared(video.id, None, problems)
-        spans = tuple(_in_seconds(video.segments, np.array(track.t), problems))
-        arrays = track.arrays()
-        stored = StoredVideo(
-            id=video.id, split=video.split, subject=video.subject, emotion=video.emotion,
-            spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
-            poses=int((arrays["conf"] > 0).any(axis=1).sum()), faces=int(arrays["has_face"].sum()),
-        )  # fmt: skip
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        _write(out / "videos" / f"{video.id}.npz", buffer.getvalue())
-        os.replace(shard, shard.with_suffix(".tar"))
-        _write(out / "videos" / f"{video.id}.json", TypeAdapter(StoredVideo).dump_json(stored))
-        return Prepared(video.id, stored, problems)
+            return Prepared(video.id, None, problems, why)
+        return Prepared(video.id, _keep(video, track, problems, out), problems, why)
     finally:
         shard.unlink(missing_ok=True)
+
+
+def _run(video: Video, perceiver: AnyPerceiver, track: Track, problems: Counter[str]) -> None:
+    with FileSource(video.path) as source:
+        for frame in source:
+            track.add(perceiver(frame))
+        if source.corrupt_frames:
+            problems["damaged frame, left out"] += source.corrupt_frames
+        length_s = source.duration_s or 0.0
+        if length_s - track.t[-1] > MISSING_S + MISSING_SHARE * length_s:
+            problems["video cut off, kept as far as it goes"] += 1
+
+
+def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> StoredVideo:
+    """Write what makes a video whole; its JSON comes last."""
+    spans = tuple(_in_seconds(video.segments, np.array(track.t), problems))
+    arrays = track.arrays()
+    stored = StoredVideo(
+        id=video.id, split=video.split, subject=video.subject, emotion=video.emotion,
+        spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
+        poses=int((arrays["conf"] > 0).any(axis=1).sum()), faces=int(arrays["has_face"].sum()),
+        problems=problems,
+    )  # fmt: skip
+    blob = io.BytesIO()
+    np.savez_compressed(blob, **arrays)  # type: ignore[arg-type]
+    write_whole(out / "videos" / f"{video.id}.npz", blob.getvalue())
+    shard = out / "shards" / f"{video.id}.partial"
+    os.replace(shard, shard.with_suffix(".tar"))
+    text = TypeAdapter(StoredVideo).dump_json(stored)
+    write_whole(out / "videos" / f"{video.id}.json", text)
+    return stored
 
 
 def _in_seconds(
@@ -220,82 +276,22 @@ def _in_seconds(
     last = len(t) - 1
     for segment in segments:
         if segment.start > last:
-            problems["label beyond the video's end"] += 1
+            problems["label beyond the video's end, left out"] += 1
             continue
         if segment.end > last:
             problems["label cut at the video's end"] += 1
         yield Span(segment.label, float(t[segment.start]), float(t[min(segment.end, last)]))
 
 
-class _Track:
-    """Observations of one video as they come."""
-
-    def __init__(self) -> None:
-        self.t: list[float] = []
-        self._rows: list[tuple[Any, ...]] = []
-        self._stretch = 0
-        self._end = 0
-        """Bytes of the shard so far."""
-
-    def add(self, observation: Observation, tar: TarWriter) -> None:
-        """Append one observation: its pictures to the shard, the rest to memory."""
-        if self.t and observation.is_new_subject:
-            self._stretch += 1
-        pose, face = observation.pose, observation.face
-        v = LAYOUTS["mediapipe33"].num_joints
-        if pose is None:
-            xy, xyz = np.full((v, 2), np.nan, np.float32), np.full((v, 3), np.nan, np.float32)
-            conf = np.zeros(v, np.float32)
-        else:
-            xy, xyz, conf = in_crop(pose.xy, observation), pose.xyz, pose.conf
-        sample: dict[str, Any] = {
-            "__key__": f"{len(self.t):06d}",
-            "rgb.jpg": _jpeg(observation.rgb),
-        }
-        if face is not None:
-            sample["face.jpg"] = _jpeg(face.crop)
-        tar.write(sample)
-        at = {}
-        for name in sorted(k for k in sample if k != "__key__"):  # the order of TarWriter
-            size = len(sample[name])
-            at[name] = (self._end + _BLOCK, size)
-            self._end += _BLOCK + -(-size // _BLOCK) * _BLOCK  # a header, then whole blocks
-        self.t.append(observation.t)
-        self._rows.append(
-            (
-                xy,
-                xyz,
-                conf,
-                face is not None,
-                self._stretch,
-                at["rgb.jpg"],
-                at.get("face.jpg", (0, 0)),
-            )
-        )
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """As the store keeps them."""
-        xy, xyz, conf, has_face, stretch, rgb_at, face_at = zip(*self._rows, strict=True)
-        return {
-            "t": np.array(self.t, np.float64),
-            "xy": np.stack(xy).astype(np.float32),
-            "xyz": np.stack(xyz).astype(np.float32),
-            "conf": np.stack(conf).astype(np.float32),
-            "has_face": np.array(has_face, np.bool_),
-            "stretch": np.array(stretch, np.int32),
-            "rgb_at": np.array(rgb_at, np.int64),
-            "face_at": np.array(face_at, np.int64),
-        }
+def _write_json(path: Path, info: StoreInfo) -> None:
+    try:
+        write_whole(path, TypeAdapter(StoreInfo).dump_json(info))
+    except OSError as error:
+        raise _unwritable(path.parent, error) from None
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    ok, blob = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    assert ok
-    return bytes(blob)
-
-
-def _write(path: Path, blob: bytes) -> None:
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_bytes(blob)
-    os.replace(partial, path)
+def _unwritable(out: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{out}: cannot be written ({error.strerror or error}); make room or name another folder, "
+        "then run the command again: what is finished stays"
+    )

@@ -2,14 +2,15 @@
 
     ROOT/SampleNNNN/SampleNNNN_{color.mp4, data.csv, finelabels.csv, skeleton.csv}
 
-`data.csv` holds frames, frames a second, depth; `finelabels.csv` rows of class (from 1), first and
-last frame (from 1). Samples 1 to 35 are the training subjects', 36 to 40 the test subjects'.
+`finelabels.csv` holds rows of class (from 1), first and last frame (from 1). Samples 1 to 35 are
+the training subjects', 36 to 40 the test subjects'. The Kinect's skeletons are not read.
 """
 
-from collections import Counter
 from pathlib import Path
 
-from train.annotations import Corpus, DataError, Segment, Video
+from train.annotations import Corpus, DataError, Skips, Video
+from train.archives import advice
+from train.label_rows import Counting, label_rows, segments_of
 
 CLASSES = (
     "Turtling neck and shoulder",
@@ -35,44 +36,44 @@ TRAIN_SAMPLES = 35
 _PICTURES = ("_color.mp4", "_color.avi", ".mp4", ".avi")
 
 
-def read_smg(root: Path) -> Corpus:
+def read_smg(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -> Corpus:
     """All samples below a folder.
+
+    Args:
+        root: holds the folders `SampleNNNN`.
+        frame_shift: added to frame numbers, -1, 0 or 1.
+        skip_bad: count malformed rows instead of refusing them.
 
     Raises:
         DataError: nothing is there, or a label row is malformed.
     """
-    skipped: Counter[str] = Counter()
+    counting = Counting(
+        {number: index for index, number in enumerate(range(1, len(CLASSES) + 1))},
+        f"a class of 1 to {len(CLASSES)}", first_frame=1, shift=frame_shift,
+    )  # fmt: skip
+    skips = Skips()
     videos = []
-    for folder in sorted(root.glob("Sample[0-9]*")):
-        name = folder.name
+    for folder in sorted(p for p in root.glob("Sample*") if p.is_dir()):
+        name, digits = folder.name, folder.name.removeprefix("Sample")
         table = folder / f"{name}_finelabels.csv"
         path = next((p for s in _PICTURES if (p := folder / f"{name}{s}").exists()), None)
-        if not table.exists():
-            skipped["sample without label file"] += 1
+        if not digits.isdecimal():
+            skips.add("folder is not SampleNNNN", name)
+        elif not table.exists():
+            skips.add("video without label file", name)
         elif path is None:
-            skipped["video missing"] += 1
+            skips.add("video missing", f"{name} (expected {folder / (name + _PICTURES[0])})")
         else:
-            number = int(name.removeprefix("Sample"))
-            split = "train" if number <= TRAIN_SAMPLES else "test"
-            videos.append(Video(name, path, split, str(number), _segments(table), None))
+            split = "train" if int(digits) <= TRAIN_SAMPLES else "test"
+            segments = segments_of(
+                table, label_rows(table), counting, skips, skip_bad=skip_bad
+            )  # fmt: skip
+            videos.append(Video(name, path, split, str(int(digits)), segments, None))
     if not videos:
-        raise DataError(f"{root}: expected folders SampleNNNN with videos and labels, found none")
-    return Corpus("SMG", CLASSES, tuple(videos), skipped)
-
-
-def _segments(table: Path) -> tuple[Segment, ...]:
-    out = []
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            label, start, end = (int(float(cell)) for cell in line.split(","))
-        except ValueError:
-            raise DataError(f"{table}, row {number}: expected class,start,end") from None
-        if not 1 <= label <= len(CLASSES) or not 1 <= start <= end:
-            raise DataError(
-                f"{table}, row {number}: expected a class of 1 to {len(CLASSES)} and "
-                f"1 <= start <= end, got {line}"
-            )
-        out.append(Segment(label - 1, start - 1, end - 1))
-    return tuple(out)
+        why = "; ".join(f"{reason}: {count}" for reason, count in skips.counts.items())
+        raise DataError(
+            f"{root}: expected folders SampleNNNN with videos and labels, "
+            f"found none that can be used{f' ({why})' if why else ''}{advice(root)}"
+        )
+    shifted = f", frames {frame_shift:+d}" if frame_shift else ""
+    return Corpus(f"SMG{shifted}", CLASSES, tuple(videos), skips.counts, tuple(skips.notes))

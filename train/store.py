@@ -10,85 +10,35 @@ A Window is read without the pictures that its model will not look at.
 """
 
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
-from engines.manifest import PerceptionSpec
 from engines.preprocess import sample
 from engines.tensor_specs import FaceInput, InputSpec, RgbInput
 from engines.window import Window
 from train.annotations import DataError
+from train.store_files import (
+    Arrays,
+    Span,
+    StoredVideo,
+    StoreInfo,
+    again,
+    read_arrays,
+    read_clock,
+    read_info,
+    read_video,
+)
 
-VERSION = 1
-SEED_SPLITS = ("train", "val", "test")
+__all__ = ["Span", "Store", "StoreInfo", "StoredVideo", "open_store", "thinned_indices"]
+
 _CACHED_VIDEOS = 2048
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _NEVER = np.zeros(0, np.intp)
-
-
-@dataclass(frozen=True)
-class Span:
-    """One annotated gesture in stream time."""
-
-    label: int
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class StoredVideo:
-    """One prepared video."""
-
-    id: str
-    split: str
-    subject: str
-    emotion: int | None
-    spans: tuple[Span, ...]
-    start: float
-    """Stream seconds of the first frame."""
-    end: float
-    """Stream seconds of the last frame."""
-    frames: int
-    poses: int
-    """Frames in which the person was found."""
-    faces: int
-    """Frames in which the face was found."""
-
-
-@dataclass(frozen=True)
-class StoreInfo:
-    """What a folder of prepared videos is."""
-
-    version: int
-    corpus: str
-    class_names: tuple[str, ...]
-    perception: PerceptionSpec
-    jpeg_quality: int
-    is_trimmed: bool
-    """Every video is one gesture; else what is not annotated is background."""
-    skipped: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, eq=False)
-class _Arrays:
-    t: NDArray[np.float64]
-    xy: NDArray[np.float32]
-    xyz: NDArray[np.float32]
-    conf: NDArray[np.float32]
-    has_face: NDArray[np.bool_]
-    stretch: NDArray[np.int32]
-    """int32 [N]: number of the stretch; another person begins a new one."""
-    rgb_at: NDArray[np.int64]
-    """int64 [N, 2]: offset and size of each JPEG in the shard."""
-    face_at: NDArray[np.int64]
-    """int64 [N, 2]; size 0 where there is no face."""
 
 
 class Store:
@@ -96,7 +46,8 @@ class Store:
 
     def __init__(self, folder: Path, info: StoreInfo, videos: dict[str, StoredVideo]) -> None:
         self.folder, self.info, self._videos = folder, info, videos
-        self._arrays = lru_cache(_CACHED_VIDEOS)(self._load)
+        self._arrays = lru_cache(_CACHED_VIDEOS)(self._read_arrays)
+        self._clock = lru_cache(_CACHED_VIDEOS)(self._read_clock)
         self._files: dict[str, int] = {}
 
     def __getstate__(self) -> tuple[Path, StoreInfo, dict[str, StoredVideo]]:
@@ -120,7 +71,7 @@ class Store:
 
     def times(self, name: str) -> NDArray[np.float64]:
         """float64 [N] stream seconds of a video's frames."""
-        return self._arrays(name).t
+        return self._clock(name)[0]
 
     def window(
         self,
@@ -130,6 +81,7 @@ class Store:
         *,
         inputs: Sequence[InputSpec] | None = None,
         speed: float = 1.0,
+        rate_hz: float | None = None,
     ) -> Window | None:
         """The evidence from `start` to `end` (stream s), as the runtime's buffer would give it.
 
@@ -139,6 +91,7 @@ class Store:
             end: its end.
             inputs: decode only the pictures that these will sample, the others stay black.
             speed: time runs so much faster: the times become `end - (end - t) / speed`.
+            rate_hz: as a camera of that rate would have seen it; None for every frame.
 
         Returns:
             The window; None if there is no frame in it.
@@ -151,31 +104,44 @@ class Store:
         if lo >= hi:
             return None
         lo = max(lo, int(np.searchsorted(arrays.stretch, arrays.stretch[hi - 1])))
-        part = slice(lo, hi)
-        t = arrays.t[part]
+        t = arrays.t[lo:hi]
         t = t[-1] - (t[-1] - t) / speed
+        kept = np.arange(len(t)) if rate_hz is None else thinned_indices(t, rate_hz)
+        t, at = t[kept], lo + kept
         (h, w), side = self.info.perception.storage, self.info.perception.face_size
-        rgb = np.zeros((hi - lo, h, w, 3), np.uint8)
-        faces = np.zeros((hi - lo, side, side, 3), np.uint8)
-        has_face = arrays.has_face[part]
+        rgb = np.zeros((len(t), h, w, 3), np.uint8)
+        faces = np.zeros((len(t), side, side, 3), np.uint8)
+        has_face = arrays.has_face[at]
         for k in _sampled(t, inputs, RgbInput):
-            rgb[k] = self._picture(name, arrays.rgb_at[lo + k])
+            rgb[k] = self._picture(name, arrays.rgb_at[at[k]])
         for k in _sampled(t, inputs, FaceInput):
             if has_face[k]:
-                faces[k] = self._picture(name, arrays.face_at[lo + k])
+                faces[k] = self._picture(name, arrays.face_at[at[k]])
         return Window(
-            t=t, rgb=rgb, xy=arrays.xy[part].copy(), xyz=arrays.xyz[part].copy(),
-            conf=arrays.conf[part].copy(), faces=faces, has_face=has_face.copy(),
-            layout=self.info.perception.layout,
+            t=t, rgb=rgb, xy=arrays.xy[at], xyz=arrays.xyz[at], conf=arrays.conf[at],
+            faces=faces, has_face=has_face, layout=self.info.perception.layout,
         )  # fmt: skip
 
-    def _load(self, name: str) -> _Arrays:
-        path = self.folder / "videos" / f"{name}.npz"
-        try:
-            with np.load(path) as file:
-                return _Arrays(**{key: file[key] for key in file.files})
-        except (OSError, ValueError, TypeError, KeyError):
-            raise DataError(f"{path}: missing or broken; prepare the video again") from None
+    def is_whole(self, name: str, start: float, end: float, max_gap_s: float) -> bool:
+        """Whether the runtime's buffer would give a window from `start` to `end` (stream s).
+
+        Its rule: one person, no pause, and evidence from the first twentieth on.
+        """
+        t, stretch = self._clock(name)
+        lo, hi = (int(i) for i in np.searchsorted(t, [start - 1e-6, end + 1e-6]))
+        if lo >= hi or end - t[hi - 1] > max_gap_s:
+            return False
+        lo = max(lo - 1, 0)  # a pause may begin before the window
+        t, stretch = t[lo:hi], stretch[lo:hi]
+        breaks = np.flatnonzero((np.diff(t) > max_gap_s) | (np.diff(stretch) != 0))
+        first = t[breaks[-1] + 1] if len(breaks) else t[0]
+        return bool(first <= start + 0.05 * (end - start))
+
+    def _read_arrays(self, name: str) -> Arrays:
+        return read_arrays(self.folder, name)
+
+    def _read_clock(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        return read_clock(self.folder, name)
 
     def _picture(self, name: str, at: NDArray[np.int64]) -> NDArray[np.uint8]:
         path = self.folder / "shards" / f"{name}.tar"
@@ -186,10 +152,11 @@ class Store:
                 self._files[name] = os.open(path, os.O_RDONLY)
             blob = os.pread(self._files[name], int(at[1]), int(at[0]))
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror}; prepare the video again") from None
-        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
+            raise DataError(f"{path}: {error.strerror}; {again(self.folder, name)}") from None
+        is_whole = blob.startswith(_JPEG_START) and blob.endswith(_JPEG_END)
+        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if is_whole else None
         if image is None:
-            raise DataError(f"{path}: a picture in it is broken; prepare the video again")
+            raise DataError(f"{path}: a picture in it is broken; {again(self.folder, name)}")
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -203,25 +170,21 @@ def _sampled(
     return np.unique(np.concatenate(chosen)) if chosen else _NEVER
 
 
+def thinned_indices(t: NDArray[np.float64], rate_hz: float) -> NDArray[np.intp]:
+    """Which of the samples at float64 [N] seconds a camera of that rate has; the last stays."""
+    slots = np.floor((t[-1] - t) * rate_hz + 1e-6)
+    return np.flatnonzero(np.append(slots[:-1] != slots[1:], True))
+
+
 def open_store(folder: Path) -> Store:
     """Read what `prepare` has written; videos that it has not finished are not there.
 
     Raises:
         DataError: no store, one of another version, or an empty one.
     """
-    path = folder / "store.json"
-    try:
-        info = TypeAdapter(StoreInfo).validate_json(path.read_bytes())
-        videos = [
-            TypeAdapter(StoredVideo).validate_json(file.read_bytes())
-            for file in sorted((folder / "videos").glob("*.json"))
-        ]
-    except OSError:
-        raise DataError(f"{folder}: expected prepared data, make it by `train prepare`") from None
-    except ValidationError as error:
-        raise DataError(f"{folder}: cannot be read ({error.errors()[0]['msg']})") from None
-    if info.version != VERSION:
-        raise DataError(f"{folder}: is version {info.version}, expected {VERSION}: prepare again")
+    info = read_info(folder)
+    names = sorted(path.stem for path in (folder / "videos").glob("*.json"))
+    videos = {name: read_video(folder, name) for name in names}
     if not videos:
         raise DataError(f"{folder}: holds no finished video: run `train prepare` again")
-    return Store(folder, info, {video.id: video for video in videos})
+    return Store(folder, info, videos)

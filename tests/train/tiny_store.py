@@ -18,9 +18,10 @@ from tests.clips import make_clip
 from train.annotations import Segment, Video
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.perception import perception_of
-from train.prepare import JPEG_QUALITY, perceive_video
+from train.prepare import perceive_video
 from train.recipes import Recipe
-from train.store import VERSION, StoreInfo
+from train.store_files import VERSION, StoreInfo
+from train.track import JPEG_QUALITY
 
 RATE_HZ = 10
 _SIZE = (64, 48)
@@ -115,7 +116,7 @@ def write_tiny_store(
             for label, start, end in video.spans
         )
         annotated = Video(video.id, clip, video.split, video.id, segments, video.emotion)
-        done = perceive_video(annotated, DrawnPerson(spec, video), folder)  # type: ignore[arg-type]
+        done = perceive_video(annotated, DrawnPerson(spec, video), folder)
         assert done.video is not None
         clip.unlink()
     return folder

@@ -2,10 +2,18 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.needs import RECIPE_NAMES, require
+
+if TYPE_CHECKING:
+    from train.prepare import Prepared
+
+_MOST_NOTES = 20
 
 
 def add(commands: Subparsers) -> None:
@@ -23,8 +31,9 @@ def add(commands: Subparsers) -> None:
         help="of layout B; default: original",
     )  # fmt: skip
     parser.add_argument(
-        "--frame-shift", type=int, default=0, choices=(0, 1), help="added to frame numbers"
-    )
+        "--frame-shift", type=int, default=0, choices=(-1, 0, 1),
+        help="added to the frame numbers of labels; default: 0",
+    )  # fmt: skip
     parser.add_argument(
         "--trimmed", action="store_true", help="every video is one gesture, nothing is background"
     )
@@ -45,28 +54,36 @@ def run(arguments: argparse.Namespace) -> None:
 
     from train.corpora import open_corpus
     from train.perception import perception_of
-    from train.prepare import Prepared, prepare
+    from train.prepare import prepare
     from train.recipes import RECIPES
 
+    for name, value in (("--limit", arguments.limit), ("--workers", arguments.workers)):
+        if value is not None and value < 1:
+            raise TellsError(f"{name}: expected 1 or more, got {value}")
     corpus = open_corpus(
         arguments.data, arguments.layout, frame_shift=arguments.frame_shift,
         split=arguments.split, skip_bad=arguments.skip_bad,
     )  # fmt: skip
+    for note in corpus.notes[:_MOST_NOTES]:
+        print(note, file=sys.stderr)
+    if (more := len(corpus.notes) - _MOST_NOTES) > 0:
+        print(f"and {more} more; the sums are below", file=sys.stderr)
     corpus = replace(corpus, videos=corpus.videos[: arguments.limit])
     with tqdm(total=len(corpus.videos), unit="video", desc="prepare", mininterval=1.0) as bar:
-        frames = 0
-
-        def report(result: Prepared) -> None:
-            nonlocal frames
-            frames += result.video.frames if result.video else 0
-            rate = frames / max(bar.format_dict["elapsed"], 1e-3)
-            bar.set_postfix_str(f"{rate:.1f} frames/s", refresh=False)
-            bar.update()
-
-        tally = prepare(
-            corpus, perception_of(RECIPES[arguments.recipe]()), arguments.out,
-            is_trimmed=arguments.trimmed, workers=max(arguments.workers, 1), report=report,
-        )  # fmt: skip
+        progress = _Progress(bar)
+        try:
+            tally = prepare(
+                corpus, perception_of(RECIPES[arguments.recipe]()), arguments.out,
+                is_trimmed=arguments.trimmed, workers=arguments.workers, report=progress,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            bar.close()
+            print(
+                f"interrupted: {progress.done} of {len(corpus.videos)} videos are finished, the "
+                "same command goes on from there",
+                file=sys.stderr,
+            )
+            raise
     frames = max(tally.frames, 1)
     print(
         f"{tally.videos} videos, {tally.frames} frames in {tally.seconds:.1f} s "
@@ -75,3 +92,25 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for reason, count in tally.skipped.items():
         print(f"{count} x {reason}")
+
+
+class _Progress:
+    """Moves the bar on, and says above it what is wrong with a video."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar, self._frames = bar, 0
+        self.done = 0
+        """Videos that are in the store."""
+
+    def __call__(self, result: "Prepared") -> None:
+        self.done += result.video is not None
+        if result.is_resumed:
+            self._bar.initial += 1  # so that they do not count as fast
+        elif result.video is not None:
+            self._frames += result.video.frames
+        for reason in () if result.is_resumed else result.problems:
+            why = f" ({result.why})" if result.why else ""
+            self._bar.write(f"{result.id}: {reason}{why}", file=sys.stderr)
+        rate = self._frames / max(self._bar.format_dict["elapsed"], 1e-3)
+        self._bar.set_postfix_str(f"{rate:.1f} frames/s", refresh=False)
+        self._bar.update()
