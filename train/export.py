@@ -65,6 +65,8 @@ class ExportOptions:
     """What the checkpoint was fitted on: data sets and split."""
     data_licence: str = "not stated"
     """Of that data."""
+    limits: str = ""
+    """What this checkpoint must not be taken for, beside what the recipe says."""
 
 
 def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]) -> Bundle:
@@ -121,7 +123,8 @@ def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]
 def draft_manifest(recipe: Recipe, options: ExportOptions) -> Manifest:
     """The bundle's manifest, but for the digests of files that are not written yet."""
     is_untrained = options.checkpoint is None
-    warning = "UNTRAINED: the weights are random, the outputs mean nothing. "
+    warning = "UNTRAINED: the weights are random, the outputs mean nothing." if is_untrained else ""
+    limits = (warning, recipe.limits, options.limits.strip())
     return Manifest(
         schema_version=1,
         name=options.name or recipe.name,
@@ -143,7 +146,7 @@ def draft_manifest(recipe: Recipe, options: ExportOptions) -> Manifest:
         ),
         notes=Notes(
             intended_use=recipe.intended_use,
-            limits=(warning if is_untrained else "") + recipe.limits,
+            limits=" ".join(part for part in limits if part),
             data_licence="none: no data were used" if is_untrained else options.data_licence,
         ),
     )

@@ -153,6 +153,36 @@ def test_rgb_is_kept_where_nothing_else_was_seen() -> None:
     torch.testing.assert_close(first[1:], second[1:])
 
 
+def test_without_pictures_pose_and_face_decide_alone_and_nothing_is_dropped() -> None:
+    # As the stages of single branches are trained: half of all windows would lose their pose.
+    gesture = CrossModalTokenFusion(replace(GESTURE, rgb_dropout=0.5, pose_dropout=0.5))
+    emotion = InterFusion(replace(EMOTION, rgb_dropout=0.5, face_dropout=0.5))
+    pose, mask, face, seen = streams(), [seen_poses()] * 2, faces(), torch.ones(B, FACES)
+    in_training = [(gesture(None, pose, mask), emotion(None, face, seen)) for _ in range(4)]
+    for net in (gesture, emotion):
+        net.eval()
+    for logits in in_training:
+        torch.testing.assert_close(logits, (gesture(None, pose, mask), emotion(None, face, seen)))
+    first = in_training[0]
+    for logits, other in zip(
+        first, (gesture(None, streams(), mask), emotion(None, faces(), seen)), strict=True
+    ):
+        assert (logits - other).abs().min(dim=1).values.max() > 1e-4
+
+
+def test_without_pictures_one_missing_token_is_what_learns_of_the_scene() -> None:
+    for net, logits in (
+        (gesture := CrossModalTokenFusion(GESTURE), gesture(None, streams(), [seen_poses()] * 2)),
+        (emotion := InterFusion(EMOTION), emotion(None, faces(), torch.ones(B, FACES))),
+    ):
+        assert net.scene.absent(B).shape == (B, 1, 16)
+        logits.square().sum().backward()
+        learning = {
+            name for name, p in net.scene.named_parameters() if p.grad is not None and p.grad.any()
+        }
+        assert learning == {"missing", "whole", "modality"}
+
+
 def test_dropping_both_modalities_is_refused() -> None:
     with pytest.raises(ValueError, match="shares of at most 1"):
         replace(GESTURE, rgb_dropout=0.6, pose_dropout=0.6)

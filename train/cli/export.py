@@ -29,6 +29,11 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--data-licence", default="not stated", help="of that data, for the manifest"
     )
+    parser.add_argument(
+        "--limits", default="", metavar="TEXT",
+        help="what the weights must not be taken for, beside what the recipe says: as "
+        "'Trained on rendered people only.'",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -49,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         version=arguments.version,
         data=arguments.data,
         data_licence=arguments.data_licence,
+        limits=arguments.limits,
     )
 
     def report(step: str) -> None:
