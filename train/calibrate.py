@@ -1,11 +1,12 @@
 """Calibrate: temperature and thresholds on the validation split, written into the bundle.
 
-The temperature minimises the negative log likelihood of single windows (Guo et al. 2017). The
-thresholds of events maximise the F1 of spotting through the live decision layer.
+The temperature minimises the negative log likelihood of single windows, background included (Guo
+et al. 2017). Thresholds are tried through the live decision layer: those of events maximise the F1
+of spotting, those of a state the time that it is shown rightly, less twice the time that it is
+shown wrongly: it pays to show a state from two thirds on, and otherwise to abstain.
 """
 
-import shutil
-import tempfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +14,35 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from engines.bundle import MANIFEST_NAME, load_bundle
+from engines.bundle import MANIFEST_NAME, check_digests
 from engines.errors import BundleError
-from engines.manifest import Manifest, OutputSpec, TaskMetrics, Thresholds, dump_manifest
+from engines.manifest import (
+    Manifest,
+    OutputSpec,
+    TaskMetrics,
+    Thresholds,
+    dump_manifest,
+    parse_manifest,
+)
 from engines.postprocess import softmax
 from realtime.config import Config
-from train.evaluate import EMOTION, GESTURE, Labelled, spotted, windows_of
+from train.annotations import DataError
+from train.evaluate import Labelled, spotted, windows_of
 from train.metrics import Probs, Reliability, reliability
-from train.scoring import ScoredVideo
+from train.scoring import ScoredVideo, live_states
 from train.spotting import spot
 
 _ON = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
 _OFF = (0.5, 0.7, 0.85)
 """Shares of `on`."""
+_STATE_ON = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+_STATE_OFF = (0.05, 0.1)
+"""Below `on`."""
+_WRONG = 2.0
+"""What a wrong state costs; a right one is worth 1."""
+_GOALS = {"events": "spotting F1", "state": "time shown rightly less twice wrongly"}
 _LOWEST, _HIGHEST = 0.2, 10.0
+"""Of temperatures; where a model tells nothing, the likeliest one would be infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +54,10 @@ class Calibration:
     thresholds: Thresholds
     before: Reliability
     after: Reliability
-    spotting_f1: float | None
-    """On the validation split; None for a state."""
+    goal_name: str
+    """What the thresholds maximise."""
+    goal: float
+    """What they attain on these videos."""
 
 
 def calibrate(
@@ -48,33 +66,32 @@ def calibrate(
     """The manifest with new temperatures and thresholds, and how they came about.
 
     A task without truth in these videos keeps what it has.
+
+    Raises:
+        DataError: no task has any.
     """
     found = []
     for output in manifest.outputs:
         windows = windows_of(scored, output.task, output.background)
         if not len(windows.labels):
             continue
-        factor = fit_temperature(windows)
+        factor = fit_temperature(windows, output.temperature)
         after = [_tempered(item, output.task, factor) for item in scored]
         new = replace(output, temperature=output.temperature * factor)
-        f1 = None
-        if output.task == GESTURE:
-            new, f1 = _with_thresholds(after, manifest, new, config)
-        elif output.task == EMOTION:
-            new = replace(new, thresholds=Thresholds(on=0.65, off=0.55))
-        manifest = replace(
-            manifest, outputs=tuple(new if o.task == new.task else o for o in manifest.outputs)
-        )
+        new, goal = _with_thresholds(after, manifest, new, config)
+        manifest = _with_output(manifest, new)
         tempered = windows_of(after, output.task, output.background)
         found.append(Calibration(
             output.task, new.temperature, new.thresholds,
             reliability(windows.probs, windows.labels),
-            reliability(tempered.probs, tempered.labels), f1,
+            reliability(tempered.probs, tempered.labels), _GOALS[output.kind], goal,
         ))  # fmt: skip
+    if not found:
+        raise DataError("nothing to calibrate on: no video of this split has a label of any task")
     return manifest, found
 
 
-def fit_temperature(windows: Labelled) -> float:
+def fit_temperature(windows: Labelled, present: float = 1.0) -> float:
     """By which the present temperature must be multiplied."""
     logits = np.log(np.maximum(windows.probs, 1e-12))
 
@@ -83,7 +100,7 @@ def fit_temperature(windows: Labelled) -> float:
         right = probs[np.arange(len(windows.labels)), windows.labels]
         return float(-np.log(np.maximum(right, 1e-12)).mean())
 
-    bounds = (float(np.log(_LOWEST)), float(np.log(_HIGHEST)))
+    bounds = (float(np.log(_LOWEST / present)), float(np.log(_HIGHEST / present)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
@@ -95,17 +112,42 @@ def _tempered(item: ScoredVideo, task: str, factor: float) -> ScoredVideo:
 def _with_thresholds(
     scored: Sequence[ScoredVideo], manifest: Manifest, output: OutputSpec, config: Config
 ) -> tuple[OutputSpec, float]:
-    """The thresholds of highest F1 of spotting; of equals the highest."""
-    best: tuple[float, float, float] = (-1.0, 0.5, 0.35)
-    for on in _ON:
-        for share in _OFF:
-            off = round(on * share, 3)
-            trial = replace(output, thresholds=Thresholds(on=on, off=off))
-            outputs = tuple(trial if o.task == trial.task else o for o in manifest.outputs)
-            pairs = spotted(scored, replace(manifest, outputs=outputs), config)
-            best = max(best, (spot(list(pairs.values())).f1, on, off))
-    f1, on, off = best
-    return replace(output, thresholds=Thresholds(on=on, off=off)), f1
+    """The thresholds that attain most; of equals the highest."""
+    is_state = output.kind == "state"
+    if is_state:
+        pairs = [(on, round(on - below, 3)) for on in _STATE_ON for below in _STATE_OFF]
+    else:
+        pairs = [(on, round(on * share, 3)) for on in _ON for share in _OFF]
+    results = []
+    for on, off in pairs:
+        trial = replace(output, thresholds=Thresholds(on=on, off=off))
+        changed = _with_output(manifest, trial)
+        if is_state:
+            goal = _shown_rightly(scored, changed, config, output.task)
+        else:
+            goal = spot(list(spotted(scored, changed, config).values())).f1
+        results.append((goal, on, off))
+    goal, on, off = max(results)
+    return replace(output, thresholds=Thresholds(on=on, off=off)), goal
+
+
+def _shown_rightly(
+    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config, task: str
+) -> float:
+    """Share of the time that a state is shown rightly, less twice that of wrongly."""
+    gains = []
+    for item in scored:
+        if item.video.emotion is not None:
+            shown = live_states(item, manifest, config, task)
+            gains += [
+                0.0 if k is None else 1.0 if k == item.video.emotion else -_WRONG for k in shown
+            ]
+    return float(np.mean(gains))
+
+
+def _with_output(manifest: Manifest, output: OutputSpec) -> Manifest:
+    outputs = tuple(output if o.task == output.task else o for o in manifest.outputs)
+    return replace(manifest, outputs=outputs)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -114,15 +156,26 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         BundleError: the bundle would not open with it, or cannot be written.
     """
+    text = dump_manifest(manifest)
+    check_digests(folder, parse_manifest(text))
+    partial = folder / f"{MANIFEST_NAME}.partial"
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
-            staging = Path(name) / "bundle"
-            shutil.copytree(folder, staging)
-            (staging / MANIFEST_NAME).write_text(dump_manifest(manifest), encoding="utf-8")
-            load_bundle(staging)
-            (staging / MANIFEST_NAME).replace(folder / MANIFEST_NAME)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(folder / MANIFEST_NAME)
     except OSError as error:
-        raise BundleError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise BundleError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, before minutes of scoring, that a bundle's manifest can be replaced.
+
+    Raises:
+        BundleError: it cannot.
+    """
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise BundleError(f"{folder}: cannot be written (no permission); copy the bundle first")
 
 
 def with_metrics(manifest: Manifest, metrics: Sequence[TaskMetrics]) -> Manifest:

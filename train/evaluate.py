@@ -1,9 +1,10 @@
 """Evaluate: gestures cut out, whole videos through the live decisions, emotion a video."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.manifest import Manifest, TaskMetrics
 from realtime.config import Config
@@ -23,8 +24,9 @@ from train.metrics import (
     reliability,
     top_k,
 )
+from train.real_people import RealPeople
 from train.scoring import ScoredVideo, live_events
-from train.spotting import Spotting, spot
+from train.spotting import Spotting, f1_interval, spot
 from train.store import Span
 
 GESTURE, EMOTION = "micro_gesture", "emotion"
@@ -61,6 +63,9 @@ class SpottingReport:
     at: dict[float, Spotting]
     """Overlap -> result, one to one."""
     starter_kit: Spotting
+    """Overlap above 0.3, as the challenge's own scorer counts."""
+    f1: Interval
+    """Overlap above 0.3, one to one."""
     events: dict[str, tuple[tuple[Span, ...], tuple[Span, ...]]]
     """Video -> its truths and its events."""
 
@@ -71,8 +76,8 @@ class EmotionReport:
 
     videos: Labelled
     accuracy: Interval
-    balanced: float
-    auc: float
+    balanced: Interval
+    auc: Interval
     ece: float
     """Of single windows."""
 
@@ -84,6 +89,7 @@ class Report:
     gesture: GestureReport | None = None
     spotting: SpottingReport | None = None
     emotion: EmotionReport | None = None
+    people: RealPeople | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -96,6 +102,7 @@ def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) 
         if len(clips.labels):
             report = replace(report, gesture=_gestures(clips, scored))
             report = replace(report, spotting=_spotting(scored, manifest, config))
+            report.notes.extend(_without_middle(scored))
         else:
             report.notes.append("no annotated gesture: gestures were not evaluated")
     if EMOTION in tasks:
@@ -108,19 +115,34 @@ def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) 
 
 
 def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
-    """Every annotated gesture with the mean scores of the windows whose middle lies in it."""
+    """Every annotated gesture with the mean scores of the windows whose middle lies in it.
+
+    Of a gesture in the first or last half window of its video no window has the middle: it is
+    judged by the nearest window, as everything that is annotated must be answered for.
+    """
     rows, labels, videos = [], [], []
     for item in scored:
         for span in item.video.spans:
-            inside = (item.at >= span.start) & (item.at <= span.end)
+            inside = _inside(item, span)
             if not inside.any():
-                middle = (span.start + span.end) / 2
-                inside = np.abs(item.at - middle) == np.abs(item.at - middle).min()
+                inside[np.abs(item.at - (span.start + span.end) / 2).argmin()] = True
             rows.append(item.probs[GESTURE][inside].mean(axis=0))
             labels.append(span.label)
             videos.append(item.video.id)
     probs = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
     return Labelled(probs, np.array(labels, np.intp), tuple(videos))
+
+
+def _inside(item: ScoredVideo, span: Span) -> NDArray[np.bool_]:
+    """Which windows have their middle (the instant that they are about) in a gesture."""
+    return np.asarray((item.at >= span.start) & (item.at <= span.end))
+
+
+def _without_middle(scored: Sequence[ScoredVideo]) -> list[str]:
+    count = sum(not _inside(item, span).any() for item in scored for span in item.video.spans)
+    if not count:
+        return []
+    return [f"{count} of the gestures hold no window's middle: judged by the nearest window"]
 
 
 def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None) -> Labelled:
@@ -193,17 +215,22 @@ def _spotting(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config)
     return SpottingReport(
         at={iou: spot(pairs, iou=iou) for iou in (0.1, 0.3, 0.5)},
         starter_kit=spot(pairs, mode="starter_kit"),
+        f1=f1_interval(pairs),
         events=events,
     )
 
 
 def _emotion(videos: Labelled, scored: Sequence[ScoredVideo]) -> EmotionReport:
     windows = windows_of(scored, EMOTION, None)
+
+    def measured(measure: Callable[[Probs, Indices], float]) -> Interval:
+        return bootstrap(measure, videos.probs, videos.labels, videos.videos)
+
     return EmotionReport(
         videos=videos,
-        accuracy=bootstrap(lambda p, y: top_k(p, y, 1), videos.probs, videos.labels, videos.videos),
-        balanced=balanced_accuracy(videos.probs, videos.labels),
-        auc=auc(videos.probs, videos.labels),
+        accuracy=measured(lambda p, y: top_k(p, y, 1)),
+        balanced=measured(balanced_accuracy),
+        auc=measured(auc),
         ece=reliability(windows.probs, windows.labels).ece,
     )
 

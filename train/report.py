@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engines.manifest import Manifest
+from train import real_people
 from train.annotations import DataError
 from train.calibrate import Calibration
 from train.evaluate import EMOTION, GESTURE, Report, SpottingReport
 from train.metrics import Interval, Reliability, reliability
+from train.spotting import Spotting
 
 _DPI = 110
 
@@ -44,15 +46,22 @@ def text(report: Report, manifest: Manifest) -> str:
                 f"  IoU > {iou}  P {result.precision:.3f}  R {result.recall:.3f}  "
                 f"F1 {result.f1:.3f}  ({result.hits} of {result.truths}, {result.events} events)"
             )
-        lines.append(f"  IoU > 0.3 as the starter kit counts: F1 {s.starter_kit.f1:.3f}")
+        kit = s.starter_kit
+        lines += [
+            f"  F1 at IoU > 0.3: {s.f1}",
+            f"  IoU > 0.3 as the starter kit counts  P {kit.precision:.3f}  R {kit.recall:.3f}  "
+            f"F1 {kit.f1:.3f}",
+        ]
     if (e := report.emotion) is not None:
         lines += [
             f"emotion, one answer a video ({len(e.videos.labels)})",
             f"  accuracy  {e.accuracy}",
-            f"  balanced  {e.balanced:.3f}",
-            f"  AUC       {e.auc:.3f}",
+            f"  balanced  {e.balanced}",
+            f"  AUC       {e.auc}",
             f"  ECE       {e.ece:.3f} of single windows",
         ]
+    if report.people is not None:
+        lines += real_people.lines(report.people)
     return "\n".join([*lines, *report.notes])
 
 
@@ -64,20 +73,23 @@ def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
         out["trimmed"] = {
             "n": len(g.clips.labels), "top1": _interval(g.top1), "top5": g.top5,
             "macro_f1": _interval(g.macro_f1), "ece": g.ece, "by_subject": g.by_subject,
+            "confusion": g.confusion.tolist(),
             "classes": {names[r.label]: {"precision": r.precision, "recall": r.recall, "f1": r.f1,
                                          "n": r.support} for r in g.table},
         }  # fmt: skip
     if (s := report.spotting) is not None:
         out["untrimmed"] = {
-            f"{iou}": {"precision": r.precision, "recall": r.recall, "f1": r.f1}
-            for iou, r in s.at.items()
-        } | {"starter_kit_f1": s.starter_kit.f1}
+            **{f"{iou}": _spotting(result) for iou, result in s.at.items()},
+            "f1": _interval(s.f1), "starter_kit": _spotting(s.starter_kit),
+        }  # fmt: skip
     if (e := report.emotion) is not None:
         out["emotion"] = {
-            "n": len(e.videos.labels), "accuracy": _interval(e.accuracy), "balanced": e.balanced,
-            "auc": None if math.isnan(e.auc) else e.auc, "ece": e.ece,
+            "n": len(e.videos.labels), "accuracy": _interval(e.accuracy),
+            "balanced": _interval(e.balanced), "auc": _interval(e.auc), "ece": e.ece,
         }  # fmt: skip
-    return out
+    if report.people is not None:
+        out["real_people"] = real_people.numbers(report.people)
+    return out | {"notes": report.notes}
 
 
 def write(report: Report, manifest: Manifest, folder: Path) -> None:
@@ -86,36 +98,64 @@ def write(report: Report, manifest: Manifest, folder: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.txt").write_text(text(report, manifest) + "\n", encoding="utf-8")
         content = json.dumps(numbers(report, manifest), indent=2)
         (folder / "report.json").write_text(content + "\n", encoding="utf-8")
         if report.gesture is not None:
             _confusion(report, manifest).savefig(folder / "confusion.png", dpi=_DPI)
+        if report.gesture is not None or report.emotion is not None:
             _reliabilities(report).savefig(folder / "reliability.png", dpi=_DPI)
         if report.spotting is not None:
             _timeline(report.spotting, manifest).savefig(folder / "timeline.png", dpi=_DPI)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for a report.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def calibration_picture(found: Sequence[Calibration], path: Path) -> None:
-    """Reliability before and after, side by side for each task."""
+    """Reliability before and after, side by side for each task.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     figure = Figure(figsize=(9, 4 * len(found)), layout="constrained")
     axes = np.atleast_2d(figure.subplots(len(found), 2))
     for row, item in zip(axes, found, strict=True):
         _reliability(row[0], item.before, f"{item.task}: before")
         _reliability(row[1], item.after, f"after, temperature {item.temperature:.2f}")
-    figure.savefig(path, dpi=_DPI)
+    make_folder(path.parent)
+    try:
+        figure.savefig(path, dpi=_DPI)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _names(manifest: Manifest, task: str) -> tuple[str, ...]:
     return next(o.class_names for o in manifest.outputs if o.task == task)
 
 
-def _interval(value: Interval) -> dict[str, float]:
-    return {"value": value.value, "low": value.low, "high": value.high}
+def _interval(value: Interval) -> dict[str, float | None]:
+    return {k: None if math.isnan(v) else v for k, v in vars(value).items()}
+
+
+def _spotting(found: Spotting) -> dict[str, float]:
+    return {
+        "precision": found.precision, "recall": found.recall, "f1": found.f1,
+        **vars(found),
+    }  # fmt: skip
 
 
 def _confusion(report: Report, manifest: Manifest) -> Figure:
@@ -141,9 +181,9 @@ def _confusion(report: Report, manifest: Manifest) -> Figure:
 def _reliabilities(report: Report) -> Figure:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    assert report.gesture is not None
-    clips = report.gesture.clips
-    _reliability(left, reliability(clips.probs, clips.labels), "gestures cut out")
+    if report.gesture is not None:
+        clips = report.gesture.clips
+        _reliability(left, reliability(clips.probs, clips.labels), "gestures cut out")
     if report.emotion is not None:
         videos = report.emotion.videos
         _reliability(right, reliability(videos.probs, videos.labels), f"{EMOTION}, videos")

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from engines.engine import open_engine
 from engines.errors import WindowError
-from engines.manifest import Manifest
+from engines.manifest import Manifest, OutputSpec
 from engines.postprocess import Scores, postprocess
 from engines.preprocess import coverage, preprocess
 from engines.window import Window
@@ -51,7 +51,7 @@ class ScoredVideo:
     probs: dict[str, Probs]
     """Task -> float32 [N, K]."""
     coverage: np.ndarray
-    """float64 [N] 0..1."""
+    """float64 [N] 0..1; 0 where the live buffer would give no window."""
 
 
 @contextmanager
@@ -84,17 +84,23 @@ def checkpoint_scorer(path: Path, recipe: Recipe) -> Iterator[Scorer]:
     yield Scorer(score, manifest)
 
 
-def check_perception(store: Store, manifest: Manifest) -> None:
-    """Make sure that a store shows what a model was trained to see.
+def check_store(store: Store, manifest: Manifest) -> None:
+    """Make sure that a store shows what a model was trained to see, and names what it knows.
 
     Raises:
-        DataError: it was prepared otherwise.
+        DataError: it was prepared otherwise, or annotates other classes.
     """
     if store.info.perception != manifest.perception:
         raise DataError(
             f"{store.folder}: was prepared with other perception than {manifest.id} reads; "
             "prepare the data again with its recipe"
         )
+    for output in manifest.outputs:
+        if output.task == "micro_gesture" and output.class_names != store.class_names:
+            raise DataError(
+                f"{store.folder}: has the {len(store.class_names)} classes of "
+                f"{store.info.corpus}, {manifest.id} knows {len(output.class_names)} others"
+            )
 
 
 def score_videos(
@@ -103,9 +109,9 @@ def score_videos(
     """Windows every `hop_s` over the videos of a split, with a progress bar.
 
     Raises:
-        DataError: an empty split, or a store of other perception.
+        DataError: an empty split, or a store of other perception or classes.
     """
-    check_perception(store, scorer.manifest)
+    check_store(store, scorer.manifest)
     videos = store.videos(split)[:limit]
     if not videos:
         names = sorted({v.split for v in store.videos()})
@@ -118,7 +124,8 @@ def score_videos(
 
 def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float) -> ScoredVideo:
     spec = scorer.manifest.window
-    first = min(video.start + spec.span_s, video.end)
+    span = min(spec.span_s, video.end - video.start)
+    first = video.start + span
     ends = np.arange(first, video.end + 1e-6, hop_s)
     probs: dict[str, list[Probs]] = {o.task: [] for o in scorer.manifest.outputs}
     covered: list[float] = []
@@ -127,14 +134,14 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
             store.window(video.id, end - spec.span_s, end, inputs=scorer.manifest.inputs)
             for end in ends[lo : lo + _BATCH]
         ]
-        for scores in _scores(scorer, windows):
+        for end, scores in zip(ends[lo : lo + _BATCH], _scores(scorer, windows), strict=True):
             for output in scorer.manifest.outputs:
                 count = len(output.class_names)
                 probs[output.task].append(
                     scores[output.task].probs if scores else np.full(count, 1 / count, np.float32)
                 )
-            covered.append(next(iter(scores.values())).coverage if scores else 0.0)
-    span = min(spec.span_s, video.end - video.start)
+            is_whole = store.is_whole(video.id, end - span, end, spec.max_gap_s)
+            covered.append(next(iter(scores.values())).coverage if scores and is_whole else 0.0)
     return ScoredVideo(
         video, ends, ends - span * (1 - spec.anchor),
         {task: np.stack(rows) for task, rows in probs.items()}, np.array(covered),
@@ -158,16 +165,41 @@ def _scores(scorer: Scorer, windows: Sequence[Window | None]) -> Iterator[dict[s
 
 def live_events(scored: ScoredVideo, manifest: Manifest, config: Config, task: str) -> list[Span]:
     """The events that the live decision layer makes of a video's scores."""
-    output = next(o for o in manifest.outputs if o.task == task)
-    decider = Decider([TaskSpec(output, manifest.window.min_coverage, False)], config)
+    decider = _decider(manifest, config, task)
     events: list[Event] = []
+    for prediction in _predictions(scored, manifest, task):
+        events += decider.step([prediction], now=prediction.end)[1]
+    events += decider.flush(float(scored.ends[-1]))
+    names = _output(manifest, task).class_names
+    return [Span(names.index(e.label), e.start, e.end) for e in events]
+
+
+def live_states(
+    scored: ScoredVideo, manifest: Manifest, config: Config, task: str
+) -> list[int | None]:
+    """The class that the live decision layer shows after each window; None while it abstains."""
+    decider = _decider(manifest, config, task)
+    names = _output(manifest, task).class_names
+    shown = []
+    for prediction in _predictions(scored, manifest, task):
+        (estimate,), _ = decider.step([prediction], now=prediction.end)
+        shown.append(None if estimate.label is None else names.index(estimate.label))
+    return shown
+
+
+def _output(manifest: Manifest, task: str) -> OutputSpec:
+    return next(o for o in manifest.outputs if o.task == task)
+
+
+def _decider(manifest: Manifest, config: Config, task: str) -> Decider:
+    spec = TaskSpec(_output(manifest, task), manifest.window.min_coverage, untrained=False)
+    return Decider([spec], config)
+
+
+def _predictions(scored: ScoredVideo, manifest: Manifest, task: str) -> Iterator[Prediction]:
     for k, end in enumerate(scored.ends):
-        prediction = Prediction(
+        yield Prediction(
             source=scored.video.id, task=task, start=float(end - manifest.window.span_s),
             end=float(end), at=float(scored.at[k]), probs=scored.probs[task][k].copy(),
             coverage=float(scored.coverage[k]), latency_s=0.0, bundle=manifest.id,
         )  # fmt: skip
-        events += decider.step([prediction], now=float(end))[1]
-    events += decider.flush(float(scored.ends[-1]))
-    names = list(output.class_names)
-    return [Span(names.index(e.label), e.start, e.end) for e in events]

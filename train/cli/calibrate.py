@@ -16,7 +16,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="prepared")
     parser.add_argument("--split", default="val", choices=("train", "val", "test"))
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="for reliability.png")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for calibration.png")
     parser.set_defaults(run=run)
 
 
@@ -25,25 +25,29 @@ def run(arguments: argparse.Namespace) -> None:
     require("calibrate", NEEDED)
     from engines.engine import open_engine
     from engines.verify import verify
-    from realtime.config import Config
-    from train.calibrate import calibrate, write_manifest
-    from train.report import calibration_picture
+    from realtime.config import load_config
+    from train.calibrate import calibrate, check_writable, write_manifest
+    from train.report import calibration_picture, make_folder
     from train.scoring import bundle_scorer, score_videos
     from train.store import open_store
 
+    config = load_config(hop_s=arguments.hop_s)
+    check_writable(arguments.bundle)
+    if arguments.out is not None:
+        make_folder(arguments.out)
     store = open_store(arguments.data)
     with bundle_scorer(arguments.bundle, arguments.device) as scorer:
         scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
-        manifest, found = calibrate(scored, scorer.manifest, Config(hop_s=arguments.hop_s))
+        manifest, found = calibrate(scored, scorer.manifest, config)
     for item in found:
-        f1 = f", spotting F1 {item.spotting_f1:.3f}" if item.spotting_f1 is not None else ""
         print(
             f"{item.task}: temperature {item.temperature:.3f}, on {item.thresholds.on}, "
-            f"off {item.thresholds.off}; ECE {item.before.ece:.3f} -> {item.after.ece:.3f}{f1}"
+            f"off {item.thresholds.off}; ECE {item.before.ece:.3f} -> {item.after.ece:.3f} "
+            f"(single windows, background included); {item.goal_name} {item.goal:.3f}"
         )
     write_manifest(arguments.bundle, manifest)
     with open_engine(arguments.bundle, arguments.device) as engine:
         verify(engine).check()
     if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
         calibration_picture(found, arguments.out / "calibration.png")
+        print(f"reliability in {arguments.out / 'calibration.png'}")

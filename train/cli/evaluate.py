@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,18 @@ from train.cli.needs import RECIPE_NAMES, require
 if TYPE_CHECKING:
     from train.scoring import Scorer
 
-NEEDED = ("torch", "torchmetrics", "sklearn", "scipy")
+NEEDED = ("torch", "sklearn", "scipy")
 
 
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     parser = commands.add_parser("evaluate", help="measure a bundle or a checkpoint")
-    add_model(parser)
+    add_model(parser, needs_data=False)
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
+    parser.add_argument(
+        "--clips", type=Path, metavar="DIR",
+        help="of real people (see train/real_people.py), with --data or without",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="for the report and its pictures")
     parser.add_argument(
         "--write", action="store_true", help="the figures into the bundle's manifest"
@@ -27,13 +32,13 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, *, needs_data: bool = True) -> None:
     """The arguments of every command that scores prepared data."""
     parser.add_argument("--bundle", type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", help="of the bundle: auto, cpu, ort, cuda:0")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="instead of a bundle")
     parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="of the checkpoint")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="prepared")
+    parser.add_argument("--data", required=needs_data, type=Path, metavar="DIR", help="prepared")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
 
 
@@ -41,15 +46,13 @@ def open_scorer(arguments: argparse.Namespace) -> "AbstractContextManager[Scorer
     """What `--bundle` or `--checkpoint` names.
 
     Raises:
-        TellsError: both or none are given, or the hop is not positive.
+        TellsError: both or none are given.
     """
     from train.recipes import RECIPES
     from train.scoring import bundle_scorer, checkpoint_scorer
 
     if (arguments.bundle is None) == (arguments.checkpoint is None):
         raise TellsError("expected either --bundle DIR or --checkpoint FILE")
-    if not arguments.hop_s > 0:
-        raise TellsError(f"--hop-s: expected seconds above 0, got {arguments.hop_s}")
     if arguments.bundle is not None:
         return bundle_scorer(arguments.bundle, arguments.device)
     return checkpoint_scorer(arguments.checkpoint, RECIPES[arguments.recipe]())
@@ -58,24 +61,49 @@ def open_scorer(arguments: argparse.Namespace) -> "AbstractContextManager[Scorer
 def run(arguments: argparse.Namespace) -> None:
     """Score, measure, print, draw."""
     require("evaluate", NEEDED)
-    from realtime.config import Config
-    from train import report
+    from realtime.config import load_config
+    from train import real_people, report
     from train.calibrate import with_metrics, write_manifest
-    from train.evaluate import evaluate, manifest_metrics
+    from train.evaluate import Report, evaluate, manifest_metrics
     from train.scoring import score_videos
     from train.store import open_store
 
-    store = open_store(arguments.data)
+    _check(arguments)
+    found, config = Report(), load_config(hop_s=arguments.hop_s)
+    store = open_store(arguments.data) if arguments.data is not None else None
     with open_scorer(arguments) as scorer:
-        scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
         manifest = scorer.manifest
-    found = evaluate(scored, manifest, Config(hop_s=arguments.hop_s))
+        if store is not None:
+            scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
+            found = evaluate(scored, manifest, config)
+    if arguments.clips is not None:
+        people = real_people.measure(arguments.bundle, arguments.clips, config, arguments.device)
+        found = replace(found, people=people)
     print(report.text(found, manifest))
     if arguments.out is not None:
         report.write(found, manifest, arguments.out)
         print(f"report in {arguments.out}")
-    if arguments.write:
-        if arguments.bundle is None:
-            raise TellsError("--write: expected --bundle, a checkpoint has no manifest")
+    if arguments.write and store is not None:
         metrics = manifest_metrics(found, f"{store.info.corpus}, {arguments.split}")
         write_manifest(arguments.bundle, with_metrics(manifest, metrics))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What could only fail after minutes fails at once."""
+    from train.calibrate import check_writable
+    from train.real_people import check_clips
+    from train.report import make_folder
+
+    if arguments.data is None and arguments.clips is None:
+        raise TellsError("expected --data DIR (prepared videos), --clips DIR (real people) or both")
+    for option in ("write", "clips"):
+        if getattr(arguments, option) and arguments.bundle is None:
+            raise TellsError(f"--{option}: expected --bundle DIR, a checkpoint cannot do that")
+    if arguments.write and arguments.data is None:
+        raise TellsError("--write: expected --data DIR, the manifest holds figures of data alone")
+    if arguments.write:
+        check_writable(arguments.bundle)
+    if arguments.clips is not None:
+        check_clips(arguments.clips)
+    if arguments.out is not None:
+        make_folder(arguments.out)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.evaluate import NEEDED, add_model, open_scorer
 from train.cli.needs import require
@@ -27,19 +28,25 @@ def add(commands: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Score and write."""
     require("submit", NEEDED)
-    from realtime.config import Config
+    from realtime.config import load_config
     from train import submission
     from train.scoring import score_videos
     from train.store import open_store
 
+    config = load_config(hop_s=arguments.hop_s)
     store = open_store(arguments.data)
+    task = "emotion" if arguments.track == 3 else "micro_gesture"
     with open_scorer(arguments) as scorer:
-        scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
         manifest = scorer.manifest
+        if task not in manifest.tasks:
+            raise TellsError(
+                f"track {arguments.track} needs the task {task}, {manifest.id} serves "
+                f"{', '.join(manifest.tasks)}"
+            )
+        scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
     if arguments.track == 1:
         rows = submission.classification(scored, arguments.out, year=arguments.year)
     elif arguments.track == 2:
-        config = Config(hop_s=arguments.hop_s)
         rows = submission.recognition(scored, store, manifest, config, arguments.out)
     else:
         rows = submission.emotion(scored, arguments.out)

@@ -1,0 +1,184 @@
+"""Temperature and thresholds from a validation split, into a bundle that still verifies."""
+
+import math
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.bundle import load_bundle
+from engines.engine import open_engine
+from engines.errors import BundleError, DigestError
+from engines.manifest import TaskMetrics, Thresholds
+from engines.postprocess import softmax
+from engines.verify import verify
+from realtime.config import Config
+from tests.engines.tiny_bundle import tiny_manifest, write_tiny_bundle
+from tests.train.scored import fitting_bundle, scored_video, told
+from tests.train.tiny_recipe import tiny
+from tests.train.tiny_store import VIDEOS, without_emotion, write_tiny_store
+from train.__main__ import main
+from train.annotations import DataError
+from train.calibrate import calibrate, fit_temperature, with_metrics, write_manifest
+from train.evaluate import Labelled
+from train.labels import ILLUSTRATIVE
+
+MANIFEST = tiny_manifest()
+CONFIG = Config(tau_s=0.0, state_tau_s=0.0)
+SPANS = ((4, 1.0, 3.0), (22, 4.0, 6.0))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_of_drawn_labels_is_found_again(temperature: float) -> None:
+    """Labels are drawn from softmax(logits / T): the model is sharper by T than it should be."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 5)).astype(np.float32)
+    cumulated = softmax(logits, temperature).cumsum(axis=1)
+    labels = (rng.uniform(size=(4000, 1)) > cumulated).sum(axis=1).clip(max=4)
+    found = fit_temperature(Labelled(softmax(logits, 1.0), labels.astype(np.intp), ("a",) * 4000))
+    assert found == pytest.approx(temperature, rel=0.1)
+
+
+def overconfident() -> list[tuple[int, float]]:
+    """Sure by 0.99 of what is right in 16 of the 25 windows."""
+    return [(label if k % 3 else 9, 0.99) for k, (label, _) in enumerate(told(SPANS, 7.0))]
+
+
+def test_calibration_mends_what_is_too_sure_and_is_multiplied_into_the_manifest() -> None:
+    outputs = tuple(replace(o, temperature=2.0) for o in MANIFEST.outputs)
+    before = replace(MANIFEST, outputs=outputs)
+    manifest, (found,) = calibrate([scored_video("a", overconfident(), SPANS)], before, CONFIG)
+    assert found.task == "micro_gesture"
+    assert found.before.ece == pytest.approx(0.99 - 16 / 25, abs=1e-4)
+    assert found.after.ece < 0.02
+    assert found.temperature > 2.0
+    gesture, emotion = manifest.outputs
+    assert gesture.temperature == found.temperature
+    assert emotion == outputs[1]  # nothing is known of emotion here: it stays
+
+
+def test_thresholds_of_events_are_those_of_the_best_f1_through_the_live_decisions() -> None:
+    """The gestures are said with 0.6, a false one with 0.45: only in between all is right."""
+    said = [(k, 0.6) if k != ILLUSTRATIVE else (9, 0.45) for k, _ in told(SPANS, 7.0)]
+    # So many windows of each confidence are right that the temperature stays near 1.
+    manifest, (found,) = calibrate([scored_video("a", said, SPANS)], MANIFEST, CONFIG)
+    on = manifest.outputs[0].thresholds.on
+    rescaled = softmax(np.log(np.array([[0.45] + [0.55 / 31] * 31], np.float32)), found.temperature)
+    assert on > rescaled[0, 0]
+    assert found.goal == pytest.approx(1.0)
+    assert found.goal_name == "spotting F1"
+
+
+def test_thresholds_of_a_state_leave_out_what_is_as_often_wrong_as_right() -> None:
+    """0.7 is right in one half, 0.95 always: only what is surer than 0.7 is worth showing."""
+    videos = [
+        scored_video(f"{k}", [(0, 0.5)] * 8, positive=[p] * 8, emotion=truth)
+        for k, (p, truth) in enumerate([(0.7, 0), (0.7, 1), (0.95, 1), (0.95, 1)])
+    ]
+    manifest, found = calibrate(videos, MANIFEST, CONFIG)
+    # Without annotated gestures every window is background, which is said by none.
+    emotion = next(item for item in found if item.task == "emotion")
+    thresholds = manifest.outputs[1].thresholds
+    tempered = 1 / (1 + math.exp(-math.log(0.7 / 0.3) / emotion.temperature))
+    assert thresholds.on > tempered
+    assert emotion.goal == pytest.approx(1 / 2)  # two of the four videos, never wrongly
+    assert thresholds.off < thresholds.on
+
+
+def test_without_any_truth_there_is_nothing_to_calibrate_on() -> None:
+    manifest = replace(MANIFEST, outputs=MANIFEST.outputs[1:])
+    with pytest.raises(DataError, match="no video of this split has a label"):
+        calibrate([scored_video("a", [(0, 0.5)] * 4)], manifest, CONFIG)
+
+
+def test_metrics_of_the_same_split_are_replaced_and_others_stay() -> None:
+    def row(split: str, top1: float) -> TaskMetrics:
+        return TaskMetrics(
+            task="micro_gesture", split=split, n=5, top1=top1, macro_f1=None, ece=None
+        )
+
+    first = with_metrics(MANIFEST, [row("val", 0.1), row("test", 0.2)])
+    assert with_metrics(first, [row("test", 0.3)]).metrics == (row("val", 0.1), row("test", 0.3))
+
+
+def test_only_the_manifest_is_replaced(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    outputs = tuple(replace(o, thresholds=Thresholds(on=0.7, off=0.2)) for o in MANIFEST.outputs)
+    write_manifest(folder, replace(load_bundle(folder).manifest, outputs=outputs))
+    assert load_bundle(folder).manifest.outputs == outputs
+    after = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert [name for name in after if after[name] != before.get(name)] == ["manifest.json"]
+    assert set(after) == set(before)
+
+
+def test_a_manifest_that_does_not_fit_the_files_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle")
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(DigestError):
+        write_manifest(folder, MANIFEST)
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_bundle_as_it_was(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(BundleError, match=r"bundle: cannot be written \(File too large\)"):
+            write_manifest(folder, load_bundle(folder).manifest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_store(tmp_path_factory.mktemp("data") / "store", tiny())
+
+
+def test_the_command_writes_a_bundle_that_verifies(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, out = fitting_bundle(tmp_path / "bundle"), tmp_path / "out"
+    old = load_bundle(bundle).manifest
+    command = ["calibrate", "--bundle", str(bundle), "--data", str(store), "--device", "ort"]
+    assert main([*command, "--out", str(out)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    new = load_bundle(bundle).manifest
+    for line, output, previous in zip(shown, new.outputs, old.outputs, strict=False):
+        assert line.startswith(f"{output.task}: temperature {output.temperature:.3f}, on ")
+        assert output.temperature != previous.temperature
+        assert "single windows, background included" in line
+    assert replace(new, outputs=old.outputs) == old
+    with open_engine(bundle, "ort") as engine:
+        assert verify(engine).is_ok
+    assert (out / "calibration.png").stat().st_size > 10_000
+    # What is calibrated already stays as it is.
+    assert main(command) == 0
+    again = load_bundle(bundle).manifest
+    for first, second in zip(new.outputs, again.outputs, strict=True):
+        assert second.temperature == pytest.approx(first.temperature, rel=0.02)
+
+
+def test_what_cannot_be_calibrated_is_one_line(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fitting_bundle(tmp_path / "bundle")
+    only_train = write_tiny_store(
+        tmp_path / "train_only", tiny(), without_emotion([v for v in VIDEOS if v.split == "train"])
+    )
+    before = (bundle / "manifest.json").read_bytes()
+    cases = [
+        (["--data", str(only_train)], "has no videos of the split 'val', only train"),
+        (["--data", str(tmp_path)], "train prepare"),
+        (["--data", str(store), "--hop-s", "0"], "hop_s: Input should be greater than 0, got 0.0"),
+    ]
+    for arguments, said in cases:
+        assert main(["calibrate", "--bundle", str(bundle), "--device", "ort", *arguments]) == 2
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("train:")]
+        assert said in line
+    assert (bundle / "manifest.json").read_bytes() == before

@@ -1,0 +1,79 @@
+"""`python -m train evaluate`: one command gives all figures again, and writes them down."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engines.bundle import load_bundle
+from engines.engine import open_engine
+from engines.verify import verify
+from tests.train.scored import fitting_bundle
+from tests.train.tiny_recipe import tiny
+from tests.train.tiny_store import write_tiny_store
+from train.__main__ import main
+from train.real_people import HEAD_CLIP
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_store(tmp_path_factory.mktemp("data") / "store", tiny())
+
+
+def test_one_command_gives_the_same_figures_again_and_writes_them_into_the_manifest(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fitting_bundle(tmp_path / "bundle")
+    before = load_bundle(bundle).manifest
+    command = ["evaluate", "--bundle", str(bundle), "--device", "ort", "--data", str(store)]
+    out = tmp_path / "out"
+    assert main([*command, "--out", str(out), "--write"]) == 0
+    text = (out / "report.txt").read_text()
+    assert capsys.readouterr().out == f"{text}report in {out}\n"
+    assert main(command) == 0
+    assert capsys.readouterr().out == text
+    numbers = json.loads((out / "report.json").read_text())
+    after = load_bundle(bundle).manifest
+    assert replace(after, metrics=()) == before
+    gesture, emotion = after.metrics
+    assert (
+        (gesture.split, gesture.n) == ("tiny, test", numbers["trimmed"]["n"]) == ("tiny, test", 1)
+    )
+    assert gesture.top1 == numbers["trimmed"]["top1"]["value"]
+    assert (emotion.n, emotion.ece) == (1, numbers["emotion"]["ece"])
+    with open_engine(bundle, "ort") as engine:
+        assert verify(engine).is_ok
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--bundle", "{bundle}"], "expected --data DIR (prepared videos), --clips DIR"),
+        (["--data", "{store}"], "expected either --bundle DIR or --checkpoint FILE"),
+        (["--bundle", "{bundle}", "--clips", "{tmp}"], f"{HEAD_CLIP}: expected a clip of real peo"),
+        (["--checkpoint", "x.pt", "--clips", "{tmp}"], "--clips: expected --bundle DIR"),
+        (["--checkpoint", "x.pt", "--data", "{store}", "--write"], "--write: expected --bundle"),
+        (["--checkpoint", "x.pt", "--data", "{store}"], "x.pt: No such file"),
+        (
+            ["--bundle", "{bundle}", "--data", "{store}", "--hop-s", "nan"],
+            "hop_s: Input should be a finite number, got nan",
+        ),
+        (["--bundle", "{bundle}", "--data", "{store}", "--out", "{file}/x"], "cannot be written"),
+        (["--bundle", "{tmp}/none", "--data", "{store}"], "none: expected a bundle's folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line_before_anything_is_scored(
+    arguments: list[str],
+    said: str,
+    store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle, file = fitting_bundle(tmp_path / "bundle"), tmp_path / "file"
+    file.write_text("")
+    paths = {"bundle": bundle, "store": store, "tmp": tmp_path, "file": file}
+    assert main(["evaluate", "--device", "ort", *(a.format(**paths) for a in arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: ")
+    assert said in line

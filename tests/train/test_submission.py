@@ -1,0 +1,89 @@
+"""Submission files of the three tracks, to the letter."""
+
+from pathlib import Path
+
+import pytest
+
+from realtime.config import Config
+from tests.engines.tiny_bundle import DROP, tiny_manifest
+from tests.train.scored import fitting_bundle, scored_video, told
+from tests.train.tiny_recipe import tiny
+from tests.train.tiny_store import RATE_HZ, TinyVideo, write_tiny_store
+from train.__main__ import main
+from train.annotations import DataError
+from train.labels import ILLUSTRATIVE
+from train.store import open_store
+from train.submission import classification, emotion, recognition
+
+MANIFEST = tiny_manifest()
+SPANS = ((4, 1.0, 3.0), (22, 4.0, 6.0))
+
+
+def test_track_1_has_a_class_from_0_for_every_annotated_clip(tmp_path: Path) -> None:
+    scored = [
+        scored_video("0004", told(SPANS, 7.0), SPANS),
+        scored_video("0012", told([(ILLUSTRATIVE, 1.0, 2.0)], 4.0), [(9, 1.0, 2.0)]),
+    ]
+    path = tmp_path / "new" / "prediction.csv"
+    assert classification(scored, path, year=2025) == 3
+    rows = "0004_0,4\r\n0004_1,22\r\n0012_0,31\r\n"
+    assert path.read_bytes().decode() == "Id,Target\r\n" + rows
+    classification(scored, path, year=2023)
+    assert path.read_bytes().decode() == rows
+
+
+def test_track_2_has_raw_classes_and_frames_from_0_a_file_a_video(tmp_path: Path) -> None:
+    video = TinyVideo("0004", "test", (), seconds=7.0)
+    store = open_store(write_tiny_store(tmp_path / "store", tiny(), [video]))
+    scored = [scored_video("0004", told(SPANS, 7.0), SPANS)]
+    config = Config(tau_s=0.0)
+    assert recognition(scored, store, MANIFEST, config, tmp_path / "out") == 2
+    rows = [
+        [int(x) for x in line.split(",")]
+        for line in (tmp_path / "out" / "0004_prediction.csv").read_text().splitlines()
+    ]
+    assert [row[0] for row in rows] == [5, 23]  # from 1
+    for (_, start, end), (_, true_start, true_end) in zip(rows, SPANS, strict=True):
+        assert start == pytest.approx(RATE_HZ * true_start, abs=2)
+        assert end == pytest.approx(RATE_HZ * true_end, abs=2)
+
+
+def test_track_2_has_a_file_without_rows_for_a_video_without_events(tmp_path: Path) -> None:
+    video = TinyVideo("0005", "test", (), seconds=4.0)
+    store = open_store(write_tiny_store(tmp_path / "store", tiny(), [video]))
+    scored = [scored_video("0005", told([], 4.0))]
+    assert recognition(scored, store, MANIFEST, Config(), tmp_path / "out") == 0
+    assert (tmp_path / "out" / "0005_prediction.csv").read_bytes() == b""
+
+
+def test_track_3_says_1_for_a_won_match(tmp_path: Path) -> None:
+    scored = [
+        scored_video("0004", [(0, 0.9)] * 3, positive=[0.9, 0.8, 0.1]),
+        scored_video("0012", [(0, 0.9)] * 3, positive=[0.9, 0.2, 0.1]),
+    ]
+    path = tmp_path / "emotion.csv"
+    assert emotion(scored, path) == 2
+    assert path.read_bytes() == b"video_id,label\r\n0004,1\r\n0012,0\r\n"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"emotion\.csv: cannot be written"):
+        emotion([scored_video("a", [(0, 0.9)])], tmp_path / "file" / "emotion.csv")
+
+
+@pytest.mark.parametrize(("track", "task"), [(1, "micro_gesture"), (3, "emotion")])
+def test_a_bundle_without_the_tracks_task_is_refused_before_it_scores(
+    track: int, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = [DROP, {}] if task == "micro_gesture" else [{}, DROP]
+    bundle = fitting_bundle(tmp_path / "bundle", outputs=outputs)
+    store = write_tiny_store(tmp_path / "store", tiny(), [TinyVideo("a", "test", seconds=2.0)])
+    command = ["submit", "--bundle", str(bundle), "--data", str(store), "--device", "ort"]
+    assert main([*command, "--track", str(track), "--out", str(tmp_path / "x.csv")]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1] == (
+        f"train: track {track} needs the task {task}, tiny 0.1 serves "
+        f"{'emotion' if track == 1 else 'micro_gesture'}"
+    )
+    assert "score" not in said
