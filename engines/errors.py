@@ -8,6 +8,15 @@ TellsError                 caught by every command: one line on stderr, exit cod
 |   +-- ParityError        a runtime does not reproduce the golden vectors
 +-- WindowError            evidence that cannot form a window, or that a bundle cannot read
 +-- RuntimeUnavailable     the device or its library is not there
+|   +-- LibraryMissing     a library is not installed, or does not load
+|   +-- NoGpu              there is no GPU of that number, or no driver
+|   +-- DriverTooOld       the driver does not serve the libraries
+|   +-- PlanMissing        nothing was compiled for this bundle, GPU and driver
+|   +-- PlanTampered       a cached plan is not what this user wrote
++-- CompileError           TensorRT does not make a plan of a graph
++-- GpuError               something that happens to a GPU while it computes
+|   +-- GpuOutOfMemory     it has not enough memory
+|   +-- GpuLost            it is gone, or in a state that only a new process cures
 +-- (realtime.errors)      sources, perception models, outputs, configuration
 """
 
@@ -42,3 +51,58 @@ class WindowError(TellsError):
 
 class RuntimeUnavailable(TellsError):
     """The asked-for device, or the library that drives it, is not there."""
+
+    short = "not available"
+    """In a few words, for the status line that says why another device is used."""
+
+
+class LibraryMissing(RuntimeUnavailable):
+    """A library is not installed, or does not load."""
+
+    short = "a library is missing"
+
+
+class NoGpu(RuntimeUnavailable):
+    """There is no NVIDIA GPU of that number, or no driver for it."""
+
+    short = "no GPU"
+
+
+class DriverTooOld(RuntimeUnavailable):
+    """The NVIDIA driver is older than the installed libraries need."""
+
+    short = "driver too old"
+
+
+class PlanMissing(RuntimeUnavailable):
+    """No plan was compiled for this bundle on this GPU, with this driver and this TensorRT."""
+
+    short = "not compiled"
+
+
+class PlanTampered(RuntimeUnavailable):
+    """A cached plan, or the key that seals it, is not what this user wrote."""
+
+    short = "the plan was changed"
+
+
+class CompileError(TellsError):
+    """TensorRT does not make a plan of a graph."""
+
+
+class GpuError(TellsError):
+    """Something that happens to a GPU while it computes."""
+
+    short = "GPU error"
+
+
+class GpuOutOfMemory(GpuError):
+    """The GPU has not enough free memory."""
+
+    short = "GPU out of memory"
+
+
+class GpuLost(GpuError):
+    """The GPU is gone, or in a state that only a new process cures."""
+
+    short = "GPU lost"
