@@ -1,4 +1,4 @@
-"""`python -m engines info | verify | bench BUNDLE`.
+"""`python -m engines info | compile | verify | bench | doctor BUNDLE`.
 
 Exit codes: 0 done, 1 a bundle that fails `verify`, 2 anything that the user can cure (one line).
 """
@@ -6,12 +6,19 @@ Exit codes: 0 done, 1 a bundle that fails `verify`, 2 anything that the user can
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
-from engines.bench import bench
+from tqdm import tqdm
+
+from engines.bench import BenchReport, bench
 from engines.bundle import load_bundle
-from engines.engine import open_engine
-from engines.errors import TellsError
+from engines.compile import BATCHES, compile_plan
+from engines.doctor import examine, table
+from engines.engine import Engine
+from engines.errors import RuntimeUnavailable, TellsError
 from engines.manifest import Manifest, OutputSpec, PoseInput
+from engines.runtimes import split_device
+from engines.side_by_side import bench_json, bench_table, on_each, verify_table
 from engines.verify import Deviation, Parity, verify
 
 UNTRAINED = "UNTRAINED: the weights are random, the outputs mean nothing"
@@ -30,22 +37,87 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.command == "info":
-        print(describe(load_bundle(arguments.bundle).manifest))
-        return 0
-    with open_engine(arguments.bundle, arguments.device, precision=arguments.precision) as engine:
-        if arguments.command == "verify":
-            parity = verify(engine)
-            print(_parity_table(parity))
-            return 0 if parity.is_ok else 1
-        report = bench(
+    commands = {
+        "info": _info,
+        "compile": _compile,
+        "verify": _verify,
+        "bench": _bench,
+        "doctor": _doctor,
+    }
+    return commands[arguments.command](arguments)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    print(describe(load_bundle(arguments.bundle).manifest))
+    return 0
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    kind, index = split_device(arguments.device)
+    if kind != "cuda":
+        raise RuntimeUnavailable(
+            f"Device {arguments.device!r}: plans are compiled for cuda:0 (or another GPU's number)"
+        )
+    bundle = load_bundle(arguments.bundle)
+    with ExitStack() as stack:
+        bars: list[tqdm[None]] = []
+
+        def report(share: float) -> None:
+            if not bars:
+                bars.append(stack.enter_context(_progress_bar(bundle.manifest.id)))
+            bars[0].update(share - bars[0].n)
+
+        done = compile_plan(
+            bundle,
+            index,
+            precision=arguments.precision,
+            batches=arguments.batch,
+            report=report,
+        )
+    how = "was compiled before" if done.was_cached else f"compiled in {done.seconds:.1f} s"
+    batches = ", ".join(map(str, done.key.batches))
+    print(
+        f"{bundle.manifest.id} for {done.key.gpu}, TensorRT {done.key.tensorrt}, "
+        f"{done.key.precision}, batches {batches}: {how}, {done.size_mb:.1f} MB\n{done.path}"
+    )
+    return 0
+
+
+def _progress_bar(bundle: str) -> "tqdm[None]":
+    return tqdm(
+        total=1.0,
+        desc=f"compiling {bundle}, which takes minutes",
+        bar_format="{desc}: {percentage:3.0f} % |{bar}| {elapsed} so far, {remaining} to go",
+    )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    found = on_each(arguments.bundle, arguments.device, verify, precision=arguments.precision)
+    for parity in found.results:
+        print(_parity_table(parity))
+    if len(found.results) > 1 or found.absent:
+        print("\n" + verify_table(found))
+    return 0 if all(parity.is_ok for parity in found.results) else 1
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    def measure(engine: Engine) -> BenchReport:
+        return bench(
             engine,
             seconds=arguments.seconds,
             repeats=arguments.repeats,
             batches=arguments.batches,
         )
-        print(report.to_json() if arguments.json else report.to_table())
-        return 0
+
+    found = on_each(arguments.bundle, arguments.device, measure, precision=arguments.precision)
+    print(bench_json(found) if arguments.json else bench_table(found))
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    checks = list(examine(arguments.bundle))
+    print(table(checks))
+    return 0 if all(check.is_ok for check in checks) else 1
 
 
 def describe(manifest: Manifest) -> str:
@@ -108,7 +180,8 @@ def _parity_table(parity: Parity) -> str:
         )
 
     lines = [
-        f"{parity.bundle} on {parity.runtime}: {parity.num_windows} golden windows",
+        f"{parity.bundle} on {parity.runtime}: {parity.num_windows} golden windows, "
+        f"top-1 agrees on {parity.agreement:.0%}",
         f"{'':<8}{'':<24}{'error/std':>10}{'allowed':>10}",
         *(line("feed", d) for d in parity.feeds),
         *(line("output", d) for d in parity.outputs),
@@ -133,21 +206,43 @@ def _positive_seconds(text: str) -> float:
     return value
 
 
+def _batches(text: str) -> list[int]:
+    return [_positive_int(part) for part in text.split(",")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engines", description="Look into bundles.")
     commands = parser.add_subparsers(dest="command", required=True)
     info = commands.add_parser("info", help="what a bundle is")
+    plan = commands.add_parser("compile", help="make a TensorRT plan of it for this GPU")
     check = commands.add_parser("verify", help="replay its golden vectors on this machine")
     speed = commands.add_parser("bench", help="how long a window takes here, stage by stage")
-    for command in (info, check, speed):
+    doctor = commands.add_parser("doctor", help="what this machine can run bundles on")
+    for command in (info, plan, check, speed):
         command.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder")
+    doctor.add_argument("bundle", metavar="BUNDLE", nargs="?", help="replays its golden vectors")
     for command in (check, speed):
         command.add_argument(
-            "--device", default="auto", help="cpu (OpenVINO), ort (ONNX Runtime); default: auto"
+            "--device",
+            nargs="+",
+            default=["auto"],
+            help="one or more of auto, all, cpu (OpenVINO), ort (ONNX Runtime), cuda:0 "
+            "(TensorRT), ort-cuda:0 (ONNX Runtime on the GPU); default: auto",
         )
+    for command in (plan, check, speed):
         command.add_argument(
-            "--precision", choices=["fp32", "bf16"], help="default: the fastest on this device"
+            "--precision",
+            choices=["fp32", "fp16", "bf16"],
+            help="default: the fastest on this device",
         )
+    plan.add_argument("--device", default="cuda:0", help="default: cuda:0")
+    plan.add_argument(
+        "--batch",
+        type=_batches,
+        default=list(BATCHES),
+        metavar="N,N,...",
+        help=f"windows in one call; default: {','.join(map(str, BATCHES))}",
+    )
     speed.add_argument("--json", action="store_true", help="one JSON object, no table")
     speed.add_argument(
         "--seconds", type=_positive_seconds, default=5.0, help="for each batch size; default: 5"

@@ -47,6 +47,8 @@ class Parity:
     """This machine's `preprocess` against the golden feeds."""
     outputs: tuple[Deviation, ...]
     """The runtime against torch: golden feeds as one batch, and golden windows one by one."""
+    agreement: float
+    """Share, 0..1, of golden windows and outputs whose likeliest class is torch's."""
 
     @property
     def is_ok(self) -> bool:
@@ -84,9 +86,12 @@ def verify(engine: Engine) -> Parity:
     batch = engine.runtime.run(golden.feeds)
     singles = [engine.runtime.run(feed) for feed in made]
     low_precision = engine.runtime.precision != "fp32"
-    outputs = []
+    outputs: list[Deviation] = []
+    agreeing: list[NDArray[np.bool_]] = []
     for name, expected in golden.outputs.items():
         single = np.concatenate([outputs[name] for outputs in singles])
+        same = [got.argmax(axis=1) == expected.argmax(axis=1) for got in (batch[name], single)]
+        agreeing.append(same[0] & same[1])
         outputs.append(
             max(
                 (
@@ -102,6 +107,7 @@ def verify(engine: Engine) -> Parity:
         num_windows=len(golden.windows),
         feeds=tuple(feeds),
         outputs=tuple(outputs),
+        agreement=float(np.mean(agreeing)),
     )
 
 

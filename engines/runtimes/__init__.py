@@ -5,6 +5,7 @@ checked at `run`; behind it the arrays go straight to the library.
 """
 
 import importlib.util
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle
-from engines.errors import RuntimeUnavailable
+from engines.errors import GpuError, GraphMismatch, LibraryMissing, NoGpu, RuntimeUnavailable
+from engines.gpu import find_gpus
 
+_LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 Feeds = Mapping[str, Floats]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,8 @@ class Runtime(Protocol):
     def precision(self) -> Precision:
         """In which numbers it computes; feeds and outputs are float32 always."""
 
-    @property
-    def description(self) -> str:
-        """For people: library, device and precision."""
+    description: str
+    """For people: library, device and precision."""
 
     def run(self, feeds: Feeds) -> dict[str, Floats]:
         """All outputs for a batch: new arrays, C-contiguous.
@@ -80,39 +82,81 @@ class Runtime(Protocol):
 def open_runtime(
     bundle: Bundle, device: str = "auto", *, precision: Precision | None = None
 ) -> Runtime:
-    """Open the bundle's fp32 reference graph.
+    """Open the bundle's graph.
 
     Args:
         bundle: a loaded bundle.
-        device: `cpu` (OpenVINO), `ort` (ONNX Runtime), or `auto`: the first of them that is
-            installed.
+        device: `cpu` (OpenVINO), `ort` (ONNX Runtime on the processor), `cuda:0` (TensorRT, after
+            `python -m engines compile`), `ort-cuda:0` (ONNX Runtime on the GPU), or `auto`: a GPU
+            if one is there and usable, else the processor; if one is there and not usable, the
+            description says so and a warning says why.
         precision: None takes what is fastest there; OpenVINO computes in bf16 where the processor
-            has instructions for it, ONNX Runtime always in fp32.
+            has instructions for it, a GPU in what was compiled or in the bundle's fastest graph.
 
     Raises:
         RuntimeUnavailable: the device or its library is not there.
         GraphMismatch: the library cannot read the graph.
+        GpuError: something happened to the GPU.
     """
     if device == "auto":
-        device = next((d for d in ("cpu", "ort") if _is_installed(d)), "cpu")
-    if device not in _LIBRARIES:
-        shown = device.partition("://")[0]  # a URL may hold a password
-        raise RuntimeUnavailable(
-            f"Device {shown!r}: expected auto, cpu (OpenVINO) or ort (ONNX Runtime), "
-            f"which are all that this version supports"
-        )
-    if not _is_installed(device):
-        raise RuntimeUnavailable(
-            f"Device {device!r} needs the library {_LIBRARIES[device]}, which is not installed: "
-            f"run `python -m pip install {_LIBRARIES[device]}`"
+        return _open_best(bundle, precision)
+    kind, index = split_device(device)
+    library = _LIBRARIES[kind]
+    # TensorRT and pycuda say themselves how they are installed.
+    if library is not None and not _is_installed(library):
+        package = "onnxruntime-gpu" if kind == "ort-cuda" else library
+        raise LibraryMissing(
+            f"Device {device!r} needs the library {package}, which is not installed: "
+            f"run `python -m pip install {package}`"
         )
     try:
-        return _open(bundle, device, precision)
+        return _open(bundle, kind, index, precision)
     except ImportError as error:
-        raise RuntimeUnavailable(
-            f"Device {device!r}: the library {_LIBRARIES[device]} is installed but does not load "
+        raise LibraryMissing(
+            f"Device {device!r}: the library {library} is installed but does not load "
             f"({first_line(error)})"
         ) from None
+
+
+def split_device(device: str) -> tuple[str, int]:
+    """Kind and number: (`cuda`, 0) of `cuda:0` or `cuda`.
+
+    Raises:
+        RuntimeUnavailable: there is no such kind.
+    """
+    kind, _, number = device.partition(":")
+    numbered = kind in ("cuda", "ort-cuda") and (device == kind or number.isdecimal())
+    if not numbered and device not in ("cpu", "ort"):
+        shown = device.partition("://")[0]  # a URL may hold a password
+        raise RuntimeUnavailable(
+            f"Device {shown!r}: expected auto, cpu (OpenVINO), ort (ONNX Runtime), cuda:0 "
+            f"(TensorRT) or ort-cuda:0 (ONNX Runtime on the GPU)"
+        )
+    return kind, int(number or 0)
+
+
+def _open_best(bundle: Bundle, precision: Precision | None) -> Runtime:
+    """A GPU before the processor; why a GPU that is there is not used is said aloud."""
+    unused = ""
+    try:
+        find_gpus()
+    except NoGpu:
+        pass  # nothing is amiss: most machines have none
+    except RuntimeUnavailable as error:
+        unused = error.short
+        _LOG.warning("the GPU is not used: %s", error)
+    else:
+        for device in ("cuda:0", "ort-cuda:0"):
+            try:
+                return open_runtime(bundle, device, precision=precision)
+            except (RuntimeUnavailable, GpuError, GraphMismatch) as error:
+                unused = unused or getattr(error, "short", "graph not read")
+                _LOG.warning("%s is not used: %s", device, error)
+    device = next((d for d in ("cpu", "ort") if _is_installed(_LIBRARIES[d] or "")), "cpu")
+    runtime = open_runtime(bundle, device, precision=precision)
+    if unused:
+        runtime.description += f" (GPU not used: {unused})"
+    return runtime
 
 
 def first_line(error: Exception) -> str:
@@ -121,26 +165,26 @@ def first_line(error: Exception) -> str:
     return lines[0][:160] if lines else type(error).__name__
 
 
-def _open(bundle: Bundle, device: str, precision: Precision | None) -> Runtime:
+def _open(bundle: Bundle, kind: str, index: int, precision: Precision | None) -> Runtime:
     # Imported here: each library takes a moment and need not be installed.
-    if device == "cpu":
+    if kind == "cuda":
+        from engines.runtimes.trt import TrtRuntime
+
+        return TrtRuntime(bundle, index, precision=precision)
+    if kind == "cpu":
         from engines.runtimes.openvino import OpenVinoRuntime
 
         return OpenVinoRuntime(bundle, precision=precision)
     from engines.runtimes.ort import OrtRuntime
 
-    if precision not in (None, "fp32"):
-        raise RuntimeUnavailable(
-            f"Device 'ort' computes in fp32 only, got precision {precision!r}: use --device cpu"
-        )
-    return OrtRuntime(bundle)
+    return OrtRuntime(bundle, gpu=index if kind == "ort-cuda" else None, precision=precision)
 
 
-_LIBRARIES = {"cpu": "openvino", "ort": "onnxruntime"}
+_LIBRARIES = {"cpu": "openvino", "ort": "onnxruntime", "ort-cuda": "onnxruntime", "cuda": None}
 
 
-def _is_installed(device: str) -> bool:
-    return importlib.util.find_spec(_LIBRARIES[device]) is not None
+def _is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
 
 
 class Owner:

@@ -85,6 +85,8 @@ class OpenVinoRuntime(Closing):
 
 
 def _precision(core: Any, wanted: Precision | None) -> Precision:
+    if wanted == "fp16":
+        raise RuntimeUnavailable("Precision fp16: processors compute in fp32 or bf16, use one")
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if wanted == "bf16" and not has_bf16:
         raise RuntimeUnavailable(

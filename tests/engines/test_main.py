@@ -83,7 +83,10 @@ def test_errors_are_one_line_and_exit_2(
         (["info", str(tmp_path / "nowhere")], "expected a bundle's folder, found nothing there"),
         (["verify", str(damaged)], "the file was changed or damaged"),
         (["info", str(unknown)], "window.hop_s: is not a known key"),
-        (["bench", str(tiny), "--device", "cuda:0"], "expected auto, cpu (OpenVINO) or ort"),
+        (
+            ["bench", str(tiny), "--device", "gpu"],
+            "expected auto, cpu (OpenVINO), ort (ONNX Runtime), cuda:0",
+        ),
     ]
     for arguments, message in cases:
         assert main(arguments) == 2

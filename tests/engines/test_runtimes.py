@@ -12,22 +12,46 @@ import pytest
 from onnx import TensorProto, helper
 
 from engines.bundle import load_bundle, sha256_of
+from engines.compile import compile_plan
 from engines.errors import GraphMismatch, RuntimeUnavailable
 from engines.runtimes import Floats, Precision, Runtime, TensorSpec, open_runtime
 from tests.conftest import PROJECT
+from tests.engines.fake_machine import FakeMachine, need_gpu
 from tests.engines.tiny_bundle import reference_logits, write_tiny_bundle
 
 DEVICES: list[tuple[str, Precision, float]] = [
     ("ort", "fp32", 1e-5),
     ("cpu", "fp32", 1e-5),
     ("cpu", "bf16", 0.05),
+    ("fake 8.5.3.1", "fp32", 1e-5),
+    ("fake 10.13.3.9", "fp32", 1e-5),
+    ("fake 11.4.0.106", "fp32", 1e-5),
+]
+GPU_DEVICES: list[tuple[str, Precision, float]] = [
+    ("cuda:0", "fp32", 1e-4),
+    ("ort-cuda:0", "fp32", 1e-4),
 ]
 Opener = Callable[[], Runtime]
 
 
-@pytest.fixture(params=DEVICES, ids=lambda d: f"{d[0]}-{d[1]}")
-def opened(request: pytest.FixtureRequest, tiny: Path) -> tuple[Opener, float]:
+@pytest.fixture(
+    params=[*DEVICES, *(pytest.param(d, marks=pytest.mark.gpu) for d in GPU_DEVICES)],
+    ids=lambda d: f"{d[0]}-{d[1]}",
+)
+def opened(
+    request: pytest.FixtureRequest,
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> tuple[Opener, float]:
     device, precision, tolerance = request.param
+    if device.startswith("fake "):
+        FakeMachine(device.removeprefix("fake "), monkeypatch, tmp_path)
+        device = "cuda:0"
+    elif "cuda" in device:
+        need_gpu(monkeypatch, tmp_path)
+    if device == "cuda:0":
+        compile_plan(load_bundle(tiny), precision=precision, batches=(1, 2))
 
     def opener() -> Runtime:
         try:
@@ -171,9 +195,11 @@ def test_auto_takes_openvino(tiny: Path) -> None:
         assert runtime.description.startswith("OpenVINO CPU ")
 
 
-@pytest.mark.parametrize("device", ["cuda:0", "gpu", "http://me:secret@host/model", ""])
+@pytest.mark.parametrize(
+    "device", ["gpu", "cuda:", "cuda:x", "cpu:1", "ort-cuda:-1", "http://me:secret@host/model", ""]
+)
 def test_other_devices_are_refused_with_what_is_supported(device: str, tiny: Path) -> None:
-    with pytest.raises(RuntimeUnavailable, match=r"expected auto, cpu .* or ort") as caught:
+    with pytest.raises(RuntimeUnavailable, match=r"expected auto, cpu .* or ort-cuda") as caught:
         open_runtime(load_bundle(tiny), device)
     assert "secret" not in str(caught.value)
 

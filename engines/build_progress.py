@@ -1,0 +1,72 @@
+"""How far a build is: TensorRT's nested phases as one share that only grows."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class _Phase:
+    parent: str | None
+    num_steps: int
+    num_done: int = 0
+
+
+class BuildProgress:
+    """Told by TensorRT's threads, from any of them; tells `report` each new share, 0..1.
+
+    A step of a phase counts for as much as the steps beside it; a phase within a step is that
+    step's part. Shares are therefore rough, but they never go back.
+    """
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report = report
+        self._phases: dict[str, _Phase] = {}
+        self._share = 0.0
+        self._lock = threading.Lock()
+        self.is_cancelled = False
+        """True after Ctrl-C: TensorRT is asked to stop, and the build's result is not used."""
+
+    def start(self, name: str, parent: str | None, num_steps: int) -> None:
+        """A phase begins, within a step of `parent` or as the outermost."""
+        with self._guard():
+            self._phases[name] = _Phase(parent, max(num_steps, 1))
+
+    def step(self, name: str, step: int) -> bool:
+        """A step is done; False asks TensorRT to stop."""
+        with self._guard():
+            if phase := self._phases.get(name):
+                phase.num_done = max(phase.num_done, min(step + 1, phase.num_steps))
+            self._tell()
+        return not self.is_cancelled
+
+    def finish(self, name: str) -> None:
+        """A phase is over, even where not all its steps were reported."""
+        with self._guard():
+            if (phase := self._phases.get(name)) and phase.parent is None:
+                phase.num_done = phase.num_steps
+                self._tell()
+            self._phases.pop(name, None)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Ctrl-C is kept: raised into TensorRT's own code it would be swallowed there."""
+        try:
+            with self._lock:
+                yield
+        except KeyboardInterrupt:
+            self.is_cancelled = True
+
+    def _tell(self) -> None:
+        outer = [name for name, phase in self._phases.items() if phase.parent is None]
+        share = max((self._share_of(name) for name in outer), default=self._share)
+        if share > self._share:
+            self._share = share
+            self._report(share)
+
+    def _share_of(self, name: str) -> float:
+        phase = self._phases[name]
+        inner = [self._share_of(n) for n, p in self._phases.items() if p.parent == name]
+        part = sum(inner) / len(inner) if inner else 0.0
+        return min((phase.num_done + min(part, 1.0)) / phase.num_steps, 1.0)

@@ -1,0 +1,118 @@
+"""Which NVIDIA GPUs there are: asked of the driver itself, so that no library need be installed."""
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from engines.errors import DriverTooOld, NoGpu, RuntimeUnavailable
+
+_NAMES = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", "libcuda.so")
+_MAJOR, _MINOR = 75, 76
+"""`CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...`"""
+_TOO_OLD = {35, 803, 804}
+"""Insufficient driver, system driver mismatch, compatibility not supported on this device."""
+_CURE = "install NVIDIA's driver and look whether `nvidia-smi` lists the GPU, or use --device cpu"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, as the driver describes it."""
+
+    index: int
+    """As in `cuda:0`."""
+    name: str
+    capability: tuple[int, int]
+    """Its compute capability."""
+    driver: tuple[int, int]
+    """The newest CUDA version that the driver serves."""
+    memory_mb: int
+    """All of it, MB of 10^6 bytes."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} (cuda:{self.index}, compute capability {dotted(self.capability)}, "
+            f"{self.memory_mb} MB, driver for CUDA {dotted(self.driver)})"
+        )
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """`9.0` of (9, 0)."""
+    return ".".join(map(str, version))
+
+
+def open_driver() -> Any:
+    """The driver's library.
+
+    Raises:
+        NoGpu: there is none.
+    """
+    for name in _NAMES:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise NoGpu(f"This machine has no NVIDIA driver ({_NAMES[0]} does not load): {_CURE}")
+
+
+def find_gpus() -> list[Gpu]:
+    """All GPUs, at least one.
+
+    Raises:
+        NoGpu: there is no driver, or it sees no GPU.
+        DriverTooOld: the driver does not serve this GPU, or its own kernel module.
+    """
+    library = open_driver()
+    _check(library.cuInit(0), "cuInit")
+    count, version = ctypes.c_int(), ctypes.c_int()
+    _check(library.cuDriverGetVersion(ctypes.byref(version)), "cuDriverGetVersion")
+    _check(library.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
+    if count.value < 1:
+        raise NoGpu(f"The NVIDIA driver sees no GPU: {_CURE}")
+    served = (version.value // 1000, version.value % 1000 // 10)
+    return [_describe(library, index, served) for index in range(count.value)]
+
+
+def find_gpu(index: int) -> Gpu:
+    """The GPU of that number.
+
+    Raises:
+        NoGpu: there is none of that number.
+        DriverTooOld: see `find_gpus`.
+    """
+    gpus = find_gpus()
+    if index >= len(gpus):
+        have = ", ".join(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus)
+        raise NoGpu(f"Device 'cuda:{index}': there is no such GPU, this machine has {have}")
+    return gpus[index]
+
+
+def _describe(library: Any, index: int, served: tuple[int, int]) -> Gpu:
+    device, memory = ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(256)
+    _check(library.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
+    _check(library.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
+    _check(library.cuDeviceTotalMem_v2(ctypes.byref(memory), device), "cuDeviceTotalMem")
+    capability = []
+    for attribute in (_MAJOR, _MINOR):
+        value = ctypes.c_int()
+        status = library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        _check(status, "cuDeviceGetAttribute")
+        capability.append(value.value)
+    major, minor = capability
+    text = name.value.decode(errors="replace")
+    return Gpu(index, text, (major, minor), served, memory.value // 10**6)
+
+
+def _check(status: int, call: str) -> None:
+    if status == 0:
+        return
+    error: type[RuntimeUnavailable] = DriverTooOld if status in _TOO_OLD else NoGpu
+    why = {
+        35: "the driver is too old",
+        100: "there is no GPU, or CUDA_VISIBLE_DEVICES hides it",
+        803: "the driver and its kernel module have different versions: restart the machine",
+        804: "this GPU does not work with a newer CUDA than its driver's",
+        999: "the driver is not in order",
+    }.get(status, "see CUDA's table of errors")
+    raise error(f"The NVIDIA driver refuses {call} with error {status} ({why}): {_CURE}")

@@ -1,0 +1,264 @@
+"""What differs between TensorRT 8.5, 10 and 11, and nothing else.
+
+|                     | 8.5 (CUDA 11, JetPack 5) | 10                    | 11          |
+|---------------------|--------------------------|-----------------------|-------------|
+| explicit batch      | flag                     | always                | always      |
+| strong typing       | not there                | flag                  | always      |
+| fp16                | builder flag, by layer   | the graph's own types | as in 10    |
+| bf16                | not there                | the graph's own types | as in 10    |
+| progress monitor    | not there                | `config.progress_...` | as in 10    |
+| LayerNormalization  | not read, opset <= 17    | read                  | read        |
+
+Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timing caches.
+"""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from engines.build_progress import BuildProgress
+from engines.errors import (
+    CompileError,
+    DriverTooOld,
+    GraphMismatch,
+    LibraryMissing,
+    RuntimeUnavailable,
+)
+
+OLDEST = (8, 5)
+_TYPED_SINCE = (10, 0)
+_ALWAYS_TYPED_SINCE = (11, 0)
+_FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY", "NORMALIZATION")
+"""Of an 8.5 network with fp16: what overflows or loses too much there."""
+
+
+class BuildLog:
+    """The first errors that TensorRT logs: it returns None where others raise."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def add(self, message: str) -> None:
+        """Keep a message; ten are enough."""
+        if len(self.errors) < 10:
+            self.errors.append(message)
+
+    @property
+    def reason(self) -> str:
+        """The first error, in one line."""
+        first = self.errors[0].strip() if self.errors else "TensorRT gives no reason"
+        return " ".join(first.split())[:240]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is asked of one build."""
+
+    graph: bytes
+    """An ONNX file's content."""
+    name: str
+    """Its path, for messages."""
+    precision: str
+    batches: tuple[int, ...]
+    """An optimisation profile each: least, best and most at once, so that kernels fit exactly."""
+    timings: bytes
+    """An earlier build's timing cache, or nothing."""
+
+
+class TensorRt:
+    """The installed TensorRT, of whatever version.
+
+    Raises:
+        LibraryMissing: it is older than `OLDEST`.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.version: str = module.__version__
+        self._parts = tuple(int(p) for p in self.version.split(".")[:3] if p.isdigit())
+        if self._parts < OLDEST:
+            raise LibraryMissing(
+                f"TensorRT {self.version} is too old, 8.5 or newer is needed: "
+                f'run `python -m pip install "tensorrt>=10.13,<12"`'
+            )
+
+    @property
+    def is_typed(self) -> bool:
+        """True where the graph's own types are the precision; else a builder flag is."""
+        return self._parts >= _TYPED_SINCE
+
+    @property
+    def has_progress(self) -> bool:
+        """True where a build reports how far it is."""
+        return hasattr(self.module, "IProgressMonitor")
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What it computes in, the fastest first."""
+        return ("fp16", "bf16", "fp32") if self.is_typed else ("fp16", "fp32")
+
+    def graph_precision(self, precision: str, available: tuple[str, ...]) -> str:
+        """Which of a bundle's graphs a plan of that precision is made of.
+
+        Raises:
+            CompileError: this version cannot compute so, or the bundle lacks the graph.
+        """
+        if precision not in self.precisions:
+            raise CompileError(
+                f"TensorRT {self.version} does not compute in {precision}, "
+                f"use one of {', '.join(self.precisions)}"
+            )
+        if not self.is_typed:
+            return "fp32"  # its builder chooses types; it would see Casts as work
+        if precision not in available:
+            raise CompileError(
+                f"TensorRT {self.version} takes the precision from the graph, and this bundle has "
+                f"none in {precision} (it has {', '.join(available)}): "
+                f"run `python -m train export ... --precision {precision}`"
+            )
+        return precision
+
+    def context(self, engine: Any) -> Any:
+        """A new execution context, with no more memory than its profile needs where that is known.
+
+        Without a word about it each context takes what the largest profile needs.
+        """
+        strategies = getattr(self.module, "ExecutionContextAllocationStrategy", None)
+        if strategies is None:
+            return engine.create_execution_context()
+        return engine.create_execution_context(strategies.ON_PROFILE_CHANGE)
+
+    def does_not_start(self, log: BuildLog) -> RuntimeUnavailable:
+        """The error for a builder or runtime that TensorRT refuses to make."""
+        reason = log.reason
+        if "driver" in reason.lower() or "error: 35" in reason or "error code: 35" in reason:
+            return DriverTooOld(
+                f"TensorRT {self.version} does not start ({reason}): install a newer NVIDIA "
+                f"driver, or a TensorRT for an older CUDA; or use --device cpu"
+            )
+        return RuntimeUnavailable(
+            f"TensorRT {self.version} does not start ({reason}): look at `nvidia-smi` and run "
+            f"`python -m engines doctor`"
+        )
+
+    def logger(self, log: BuildLog) -> Any:
+        """A logger that keeps errors in `log`. It must live as long as what was made with it."""
+        trt = self.module
+        serious = (int(trt.ILogger.INTERNAL_ERROR), int(trt.ILogger.ERROR))
+
+        def keep(_: Any, severity: Any, message: str) -> None:
+            if int(severity) in serious:
+                log.add(message)
+
+        return type("Logger", (trt.ILogger,), {"log": keep})()
+
+    def build(self, wanted: Build, progress: BuildProgress) -> tuple[bytes, bytes]:
+        """Compile a graph; returns the plan and the timing cache as it is afterwards.
+
+        Raises:
+            GraphMismatch: the parser does not read the graph.
+            CompileError: the builder finds no way, or the GPU's memory does not suffice.
+            KeyboardInterrupt: Ctrl-C came while it built.
+        """
+        log = BuildLog()
+        logger = self.logger(log)
+        try:
+            builder = self.module.Builder(logger)
+        except TypeError:  # "factory function returned nullptr": the reason is in the log
+            raise self.does_not_start(log) from None
+        network = builder.create_network(self._network_flags())
+        self._parse(network, logger, wanted)
+        config = builder.create_builder_config()
+        self._set_precision(config, network, wanted.precision)
+        for batch in wanted.batches:
+            self._add_profile(builder, config, network, batch)
+        cache = config.create_timing_cache(wanted.timings)
+        config.set_timing_cache(cache, False)
+        if self.has_progress:
+            config.progress_monitor = self._monitor(progress)
+        plan = builder.build_serialized_network(network, config)
+        if progress.is_cancelled:
+            raise KeyboardInterrupt
+        if plan is None:
+            raise CompileError(
+                f"{wanted.name}: TensorRT {self.version} makes no plan in {wanted.precision} for "
+                f"batches of {', '.join(map(str, wanted.batches))}: {log.reason}"
+            )
+        return bytes(plan), bytes(config.get_timing_cache().serialize())
+
+    def _network_flags(self) -> int:
+        flags = self.module.NetworkDefinitionCreationFlag
+        if self._parts >= _ALWAYS_TYPED_SINCE:
+            return 0
+        chosen = flags.STRONGLY_TYPED if self.is_typed else flags.EXPLICIT_BATCH
+        return 1 << int(chosen)
+
+    def _parse(self, network: Any, logger: Any, wanted: Build) -> None:
+        parser = self.module.OnnxParser(network, logger)
+        if parser.parse(wanted.graph):
+            return
+        reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
+        first = " ".join(reasons[0].split())[:240] if reasons else "no reason given"
+        cure = "" if self.is_typed else "; TensorRT 10 or newer reads it"
+        raise GraphMismatch(
+            f"{wanted.name}: TensorRT {self.version} cannot read this graph ({first}){cure}"
+        )
+
+    def _set_precision(self, config: Any, network: Any, precision: str) -> None:
+        flags = self.module.BuilderFlag
+        if precision == "fp32":
+            config.clear_flag(flags.TF32)  # 10 bits of mantissa are not fp32
+        elif not self.is_typed:
+            config.set_flag(flags.FP16)
+            config.set_flag(flags.OBEY_PRECISION_CONSTRAINTS)
+            for layer in self._delicate_layers(network):
+                layer.precision = self.module.DataType.FLOAT
+
+    def _delicate_layers(self, network: Any) -> Iterator[Any]:
+        kinds = [getattr(self.module.LayerType, name, None) for name in _FP32_LAYERS]
+        for index in range(network.num_layers):
+            layer = network.get_layer(index)
+            # A shape computed by a reduction has no precision to choose.
+            if layer.type in kinds and layer.get_output(0).dtype == self.module.DataType.FLOAT:
+                yield layer
+
+    def _add_profile(self, builder: Any, config: Any, network: Any, batch: int) -> None:
+        profile = builder.create_optimization_profile()
+        for index in range(network.num_inputs):
+            tensor = network.get_input(index)
+            shape = (batch, *tuple(tensor.shape)[1:])
+            profile.set_shape(tensor.name, shape, shape, shape)
+        if config.add_optimization_profile(profile) < 0:
+            raise CompileError(f"TensorRT {self.version} refuses batches of {batch}")
+
+    def _monitor(self, progress: BuildProgress) -> Any:
+        methods = {
+            "phase_start": lambda _, name, parent, num_steps: progress.start(
+                name, parent, num_steps
+            ),
+            "step_complete": lambda _, name, step: progress.step(name, step),
+            "phase_finish": lambda _, name: progress.finish(name),
+        }
+        return type("Monitor", (self.module.IProgressMonitor,), methods)()
+
+
+def load_tensorrt() -> TensorRt:
+    """The installed TensorRT.
+
+    Raises:
+        LibraryMissing: it is not installed, does not load, or is too old.
+    """
+    try:
+        return TensorRt(importlib.import_module("tensorrt"))
+    except ModuleNotFoundError:
+        raise LibraryMissing(
+            "TensorRT is not installed: run `python -m pip install tensorrt` (it needs NVIDIA's "
+            "package index), or use --device ort-cuda:0"
+        ) from None
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:
+        first = " ".join(str(error).split())[:160]
+        raise LibraryMissing(
+            f"TensorRT is installed but does not load ({first}): install the build that fits "
+            f"this machine's CUDA, or use --device ort-cuda:0"
+        ) from None
