@@ -50,6 +50,8 @@ class GestureReport:
     top5: float
     macro_f1: Interval
     ece: float
+    window_ece: float
+    """Of single windows, background included: of what is said live."""
     table: list[ClassRow]
     confusion: Indices
     by_subject: dict[str, float]
@@ -100,7 +102,7 @@ def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) 
     if GESTURE in tasks:
         clips = cut_out(scored)
         if len(clips.labels):
-            report = replace(report, gesture=_gestures(clips, scored))
+            report = replace(report, gesture=_gestures(clips, scored, manifest))
             report = replace(report, spotting=_spotting(scored, manifest, config))
             report.notes.extend(_without_middle(scored))
         else:
@@ -118,7 +120,8 @@ def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
     """Every annotated gesture with the mean scores of the windows whose middle lies in it.
 
     Of a gesture in the first or last half window of its video no window has the middle: it is
-    judged by the nearest window, as everything that is annotated must be answered for.
+    judged by the nearest window, as everything that is annotated must be answered for. Windows that
+    the live loop would not have count only where there is no other.
     """
     rows, labels, videos = [], [], []
     for item in scored:
@@ -126,7 +129,7 @@ def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
             inside = _inside(item, span)
             if not inside.any():
                 inside[np.abs(item.at - (span.start + span.end) / 2).argmin()] = True
-            rows.append(item.probs[GESTURE][inside].mean(axis=0))
+            rows.append(_mean(item, GESTURE, inside))
             labels.append(span.label)
             videos.append(item.video.id)
     probs = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
@@ -138,6 +141,11 @@ def _inside(item: ScoredVideo, span: Span) -> NDArray[np.bool_]:
     return np.asarray((item.at >= span.start) & (item.at <= span.end))
 
 
+def _mean(item: ScoredVideo, task: str, among: NDArray[np.bool_]) -> Probs:
+    seen = among & (item.coverage > 0)
+    return np.asarray(item.probs[task][seen if seen.any() else among].mean(axis=0))
+
+
 def _without_middle(scored: Sequence[ScoredVideo]) -> list[str]:
     count = sum(not _inside(item, span).any() for item in scored for span in item.video.spans)
     if not count:
@@ -146,10 +154,15 @@ def _without_middle(scored: Sequence[ScoredVideo]) -> list[str]:
 
 
 def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None) -> Labelled:
-    """Single windows with their truth: the gesture in the middle, or background; or the emotion."""
+    """Single windows with their truth: the gesture in the middle, or background; or the emotion.
+
+    Without those that the live loop would not have.
+    """
     rows, labels, videos = [], [], []
     for item in scored:
         for k, at in enumerate(item.at):
+            if not item.coverage[k] > 0:
+                continue
             label = (
                 _label_at(item, float(at), background) if task == GESTURE else item.video.emotion
             )
@@ -169,14 +182,16 @@ def _label_at(item: ScoredVideo, at: float, background: int | None) -> int | Non
 def pooled(scored: Sequence[ScoredVideo]) -> Labelled:
     """Every video of a known emotion with the mean scores of its windows."""
     known = [item for item in scored if item.video.emotion is not None]
-    probs = [item.probs[EMOTION].mean(axis=0) for item in known]
+    probs = [_mean(item, EMOTION, np.ones(len(item.at), bool)) for item in known]
     labels = np.array([item.video.emotion for item in known], np.intp)
     stacked = np.stack(probs) if probs else np.zeros((0, len(EMOTIONS)), np.float32)
     return Labelled(stacked, labels, tuple(item.video.id for item in known))
 
 
-def _gestures(clips: Labelled, scored: Sequence[ScoredVideo]) -> GestureReport:
+def _gestures(clips: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest) -> GestureReport:
     probs, labels = clips.probs, clips.labels
+    background = next(o.background for o in manifest.outputs if o.task == GESTURE)
+    windows = windows_of(scored, GESTURE, background)
     subject_of = {item.video.id: item.video.subject for item in scored}
     subjects = np.array([subject_of[name] for name in clips.videos])
     return GestureReport(
@@ -185,6 +200,7 @@ def _gestures(clips: Labelled, scored: Sequence[ScoredVideo]) -> GestureReport:
         top5=top_k(probs, labels, 5),
         macro_f1=bootstrap(macro_f1, probs, labels, clips.videos),
         ece=reliability(probs, labels).ece,
+        window_ece=reliability(windows.probs, windows.labels).ece,
         table=class_table(probs, labels),
         confusion=confusion(probs, labels),
         by_subject={
@@ -242,7 +258,7 @@ def manifest_metrics(report: Report, split: str) -> tuple[TaskMetrics, ...]:
         g = report.gesture
         out.append(TaskMetrics(
             task=GESTURE, split=split, n=len(g.clips.labels), top1=g.top1.value,
-            macro_f1=g.macro_f1.value, ece=g.ece,
+            macro_f1=g.macro_f1.value, ece=g.window_ece,
         ))  # fmt: skip
     if report.emotion is not None:
         e = report.emotion

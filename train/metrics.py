@@ -137,7 +137,11 @@ def bootstrap(
     members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
     rng = np.random.default_rng(seed)
     values = []
+    known: dict[bytes, float] = {}  # of few videos the same are drawn again and again
     for _ in range(rounds):
-        drawn = np.concatenate([members[k] for k in rng.integers(len(names), size=len(names))])
-        values.append(measure(probs[drawn], labels[drawn]))
+        picks = np.sort(rng.integers(len(names), size=len(names)))
+        if (key := picks.tobytes()) not in known:
+            drawn = np.concatenate([members[k] for k in picks])
+            known[key] = measure(probs[drawn], labels[drawn])
+        values.append(known[key])
     return interval(measure(probs, labels), values)

@@ -12,7 +12,8 @@ without looking at any score:
   probabilities, at the instant that the prediction is about. If that is the background, it is no
   hand-to-head class; neither is the neck. Time for which there is no answer counts as wrong.
 - A frame with a hand at the head is right if an answer with a hand-to-head class on top lies within
-  `TOLERANCE_S` of it. At the torso there is no such tolerance: the share of all answers counts.
+  `TOLERANCE_S` of it. At the torso there is no such tolerance: the share of all answers counts
+  (although the fist of `help` passes before the chin for half a second).
 - *The smile* is judged by windows, not by the smoothed state, whose time constant is longer than
   the smile. Smiling are windows whose middle shows the smile; before are those that end before
   it begins. As the clip begins half a second before the smile, its neutral beginning is played to
@@ -96,9 +97,7 @@ class Answer:
     """None while too little is seen."""
 
 
-def measure(
-    folder: Path, clips: Path, config: Config, device: str, *, is_quiet: bool = False
-) -> RealPeople:
+def measure(folder: Path, clips: Path, config: Config, device: str) -> RealPeople:
     """Run a bundle over the clips.
 
     Raises:
@@ -115,18 +114,18 @@ def measure(
     with ExitStack() as stack:
         run = _Run(
             lineup, lineup.open_engines(stack, device),
-            stack.enter_context(open_perceiver(lineup.perception)), is_quiet,
+            stack.enter_context(open_perceiver(lineup.perception)),
         )  # fmt: skip
         if has_gestures:
-            at_head = share_at_head(list(run(frames_of(clips / HEAD_CLIP))))
-            snapshots = run(frames_of(clips / TORSO_CLIP))
+            at_head = share_at_head(list(run("at the head", frames_of(clips / HEAD_CLIP))))
+            snapshots = run("at the torso", frames_of(clips / TORSO_CLIP))
             at_torso = share_of_answers(answers(snapshots), config.hop_s)
         if has_emotion:
             frames = with_lead_in(
                 list(frames_of(clips / SMILE_CLIP)), lineup.manifests[0].window.span_s
             )
             fine = replace(run, lineup=replace(lineup, config=replace(config, hop_s=_SMILE_HOP_S)))
-            smiling, before = judge_smile([p for s in fine(frames) for p in s.predictions])
+            smiling, before = judge_smile([p for s in fine("smile", frames) for p in s.predictions])
     return RealPeople(at_head, at_torso, smiling, before)
 
 
@@ -150,11 +149,10 @@ class _Run:
     lineup: Lineup
     engines: Sequence[Engine]
     perceiver: Perceiver
-    is_quiet: bool
 
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[Snapshot]:
+    def __call__(self, what: str, frames: Iterable[Frame]) -> Iterator[Snapshot]:
         self.perceiver.reset()
-        bar = tqdm(frames, desc="real people", unit="frame", disable=self.is_quiet)
+        bar = tqdm(frames, desc=f"real people, {what}", unit="frame")
         for snapshot in analyze(
             bar, self.perceiver, self.lineup.buffer(), self.lineup.predictor(self.engines),
             self.lineup.decider(), status=Status(),

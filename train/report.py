@@ -31,8 +31,8 @@ def text(report: Report, manifest: Manifest) -> str:
             f"  top-1     {g.top1}",
             f"  top-5     {g.top5:.3f}",
             f"  macro-F1  {g.macro_f1} over {len(g.table)} classes",
-            f"  ECE       {g.ece:.3f}",
-            *(f"  {name}: top-1 {value:.3f}" for name, value in g.by_subject.items()),
+            f"  ECE       {g.ece:.3f}; {g.window_ece:.3f} of single windows, background included",
+            *(f"  {name or 'unknown'}: top-1 {value:.3f}" for name, value in g.by_subject.items()),
             f"  {'class':52}{'P':>6}{'R':>6}{'F1':>6}{'n':>6}",
         ]
         lines += [
@@ -72,7 +72,8 @@ def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
         names = _names(manifest, GESTURE)
         out["trimmed"] = {
             "n": len(g.clips.labels), "top1": _interval(g.top1), "top5": g.top5,
-            "macro_f1": _interval(g.macro_f1), "ece": g.ece, "by_subject": g.by_subject,
+            "macro_f1": _interval(g.macro_f1), "ece": g.ece, "window_ece": g.window_ece,
+            "by_subject": g.by_subject,
             "confusion": g.confusion.tolist(),
             "classes": {names[r.label]: {"precision": r.precision, "recall": r.recall, "f1": r.f1,
                                          "n": r.support} for r in g.table},

@@ -49,6 +49,17 @@ def test_single_windows_are_background_outside_and_the_shorter_gesture_where_two
     assert not len(windows_of([nobody_knows], "emotion", None).labels)
 
 
+def test_windows_that_the_live_loop_would_not_have_count_only_where_there_is_no_other() -> None:
+    said = [(4, 0.9), (9, 0.9), (9, 0.9), (7, 0.9)]  # about 0.5 to 1.25 s
+    video = scored_video(
+        "a", said, [(4, 0.5, 1.0), (9, 0.75, 0.8)], positive=[0.9, 0.1, 0.1, 0.7], emotion=1,
+        coverage={1: 0.0, 2: 0.0},
+    )  # fmt: skip
+    assert cut_out([video]).probs.argmax(axis=1).tolist() == [4, 9]
+    assert pooled([video]).probs[0, 1] == pytest.approx(0.8)
+    assert windows_of([video], "micro_gesture", ILLUSTRATIVE).labels.tolist() == [4, 31]
+
+
 def test_emotion_is_one_answer_a_video_the_mean_of_its_windows() -> None:
     videos = [
         scored_video("a", [(0, 0.9)] * 3, positive=[0.2, 0.3, 0.9], emotion=0),
@@ -74,7 +85,8 @@ def test_a_model_that_is_always_right_is_found_to_be() -> None:
     assert report.spotting is not None
     assert (report.gesture.top1.value, report.gesture.top5) == (1.0, 1.0)
     assert report.gesture.macro_f1.value == 1.0
-    assert report.gesture.ece == pytest.approx(0.1, abs=1e-6)  # 0.9 sure and always right
+    # 0.9 sure and always right
+    assert (report.gesture.ece, report.gesture.window_ece) == pytest.approx((0.1, 0.1), abs=1e-6)
     assert report.gesture.by_subject == {"a": 1.0, "b": 1.0}
     for iou in (0.1, 0.3, 0.5):
         found = report.spotting.at[iou]
