@@ -36,8 +36,8 @@ _HEAD = tuple(range(11))
 class Estimator:
     """Errors in shoulder widths: standard deviations of (picture, depth), and how often.
 
-    Measured by `python -m train.synth.measure` on rendered videos with MediaPipe's full model:
-    lasting displacement of the hands (0.13, 0.27), elbows (0.08, 0.16), hips (0.10, 0.12), head
+    Measured once, on rendered videos against their bones, with MediaPipe's full model: lasting
+    displacement of the hands (0.13, 0.27), elbows (0.08, 0.16), hips (0.10, 0.12), head
     (0.04, 0.10), single keypoints within a hand (0.05, 0.10); changing within a window 0.015.
     Arms that hang or rest are seen 0.1 to 0.2 too low.
     """
