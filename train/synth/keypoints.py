@@ -7,7 +7,7 @@ import numpy as np
 from engines.skeleton import MEDIAPIPE33
 from train.synth.body import SIDES, Body
 from train.synth.controls import Controls
-from train.synth.rig import joints
+from train.synth.rig import FINGER_TIPS, joints
 from train.synth.rotations import Floats
 
 Place = tuple[str, Floats]
@@ -84,7 +84,8 @@ def openpose_places(body: Body) -> Mapping[int, Place]:
             bones = [f"{letter} Finger{finger}{k}" for k in ("", "1", "2")]
             for k, bone in enumerate(bones):
                 out[start + 1 + 4 * finger + k] = (bone, body.at(bone))
-            last = body.at(bones[2]) + 1.1 * (body.at(bones[2]) - body.at(bones[1]))
+            phalanx = body.at(bones[2]) - body.at(bones[1])
+            last = body.at(bones[2]) + np.float32(FINGER_TIPS[finger]) * phalanx
             out[start + 4 + 4 * finger] = (bones[2], last)
     return out
 

@@ -18,12 +18,19 @@ from train.synth.rotations import Floats, about, frame, mix, nod_turn_tilt, turn
 X, Y, Z = np.eye(3, dtype=np.float32)
 _WRIST_BEND = np.float32(1.2)
 """rad: hands bend no further against the forearm."""
+_TIGHTEST = np.cos(0.5)
+"""Of the angle between upper arm and forearm of a bent elbow."""
 _CURLS = (0.9, 1.15, 0.8)
 """Of the three joints of a finger that is curled by 1 rad on average."""
 _LONGEST_CURL = 1.45
 """rad: mean bend of the joints of a fist."""
-ARM_CLEARANCE = 5.0
-"""cm: half the thickness of a forearm with its sleeve."""
+FINGER_TIPS = (0.75, 0.95, 0.8, 0.9, 1.1)
+"""Where the skin of each finger ends beyond its last joint, in lengths of the phalanx before."""
+_AHEAD = np.array([-0.37, -0.06, 0.93], np.float32)
+_ELBOW_DOWN = np.array([0.34, -0.94, 0.08], np.float32)
+"""Where the elbow hangs while the left hand is there; orthogonal to within a hundredth."""
+_SETTLING = 3
+"""Rounds until a hand whose wrist cannot bend further touches its place all the same."""
 
 
 @dataclass(eq=False)
@@ -130,22 +137,25 @@ def _arm(solved: _Pose, c: Controls, side: str) -> None:
     letter, sign = side[0].upper(), np.float32(1.0 if side == "left" else -1.0)
     upper, fore, hand = (body.bone(f"{letter} {b}") for b in ("UpperArm", "Forearm", "Hand"))
     _lift_clavicle(solved, track, letter)
-    wrist, fingers, palm = _wanted(solved, track, side)
-    rest = body.rest[:, :3, 3]
+    contact, fingers, palm = _wanted(solved, track)
+    rest, shape = body.rest[:, :3, 3], _hand_frame(body.hands[side]).T
     parent_d, shoulder = solved.solve(upper)
     reach = tuple(
         float(np.linalg.norm(v)) for v in (rest[fore] - rest[upper], rest[hand] - rest[fore])
     )
     chest_d, _ = solved.solve(body.bone("Spine2"))
-    outwards = turn(chest_d, sign * 0.55 * X - Y - 0.35 * Z)  # where elbows like to be
-    elbow, wrist, hinge = _two_bones(
-        shoulder, wrist, reach, _swivelled(shoulder, wrist, outwards, sign * track.elbow)
-    )
+    mirror = np.array([sign, 1, 1], np.float32)
+    ahead, down = turn(chest_d, mirror * _AHEAD), turn(chest_d, mirror * _ELBOW_DOWN)
+    hand_d, offset = frame(fingers, palm) @ shape, contact_offset(body, side, track)
+    for _ in range(_SETTLING):  # a bent wrist moves the contact point, so the arm follows
+        wrist = contact - turn(hand_d, offset)
+        pole = _swivelled(unit(wrist - shoulder), ahead, down, sign * track.elbow)
+        elbow, wrist, hinge = _two_bones(shoulder, wrist, reach, pole)
+        hand_d = _bounded(fingers, palm, wrist - elbow) @ shape
     u0, f0 = rest[fore] - rest[upper], rest[hand] - rest[fore]
     hinge0 = np.cross(u0, Z)
     upper_d = frame(elbow - shoulder, hinge) @ frame(u0, hinge0).T
     fore_d = frame(wrist - elbow, hinge) @ frame(f0, hinge0).T
-    hand_d = _bounded(fingers, palm, wrist - elbow) @ _hand_frame(body.hands[side]).T
     fore_d = _rolled(fore_d, hand_d, unit(wrist - elbow), f0)
     solved.own[upper] = np.swapaxes(parent_d, 1, 2) @ upper_d
     solved.own[fore] = np.swapaxes(upper_d, 1, 2) @ fore_d
@@ -166,10 +176,9 @@ def _lift_clavicle(solved: _Pose, track: HandTrack, letter: str) -> None:
     solved.own[clavicle] = solved.own[clavicle] @ about(Z, angle.astype(np.float32))
 
 
-def _wanted(solved: _Pose, track: HandTrack, side: str) -> tuple[Floats, Floats, Floats]:
-    """Wrist position, direction of the fingers and of the palm, [T, 3] in the world."""
+def _wanted(solved: _Pose, track: HandTrack) -> tuple[Floats, Floats, Floats]:
+    """Contact point, direction of the fingers and of the palm, [T, 3] in the world."""
     body = solved.body
-    shape = body.hands[side]
     head, chest = body.bone("Head"), body.bone("Spine2")
     head_d, chest_d = solved.solve(head)[0], solved.solve(chest)[0]
     still = np.broadcast_to(np.eye(3, dtype=np.float32), head_d.shape)
@@ -179,9 +188,7 @@ def _wanted(solved: _Pose, track: HandTrack, side: str) -> tuple[Floats, Floats,
     place = solved.carry(chest, track.place) * (1 - on_head)
     place = place + solved.carry(head, track.place) * on_head
     place = place * (1 - on_world) + track.place * on_world
-    hand_d = frame(fingers, palm) @ _hand_frame(shape).T
-    offset = turn(hand_d, contact_offset(body, side, track))
-    return (place - offset).astype(np.float32), fingers, palm
+    return place.astype(np.float32), fingers, palm
 
 
 def _hand_frame(shape: HandShape) -> Floats:
@@ -201,7 +208,7 @@ def contact_offset(body: Body, side: str, track: HandTrack) -> Floats:
         rotation = rotation @ own[bone]
         start = body.rest[bone, :3, 3]
         if following is None:
-            step = (start - body.rest[chain[1], :3, 3]) * 1.1
+            step = (start - body.rest[chain[1], :3, 3]) * np.float32(FINGER_TIPS[2])
         else:
             step = body.rest[following, :3, 3] - start
         tip = tip + rotation @ step
@@ -231,11 +238,14 @@ def finger_rotations(body: Body, side: str, track: HandTrack) -> dict[int, Float
     return out
 
 
-def _swivelled(shoulder: Floats, wrist: Floats, outwards: Floats, angle: Floats) -> Floats:
-    """The direction, across the line shoulder -> wrist, to which the elbow points."""
-    line = unit(wrist - shoulder)
-    pole = unit(outwards - (outwards * line).sum(-1, keepdims=True) * line)
-    return turn(about(line, -angle), pole)
+def _swivelled(line: Floats, ahead: Floats, down: Floats, angle: Floats) -> Floats:
+    """The direction, across the line shoulder -> wrist, to which the elbow points.
+
+    `down` is carried from `ahead` to the line by the shortest rotation: smooth everywhere but
+    straight backwards, where no hand goes. One fixed direction would flip for hands on the head.
+    """
+    tilted = (line * down).sum(-1) / np.maximum(1 + (line * ahead).sum(-1), 1e-3)
+    return turn(about(line, -angle), unit(down - tilted[:, None] * (ahead + line)))
 
 
 def _two_bones(
@@ -246,7 +256,7 @@ def _two_bones(
     line = wrist - shoulder
     length = np.linalg.norm(line, axis=1)
     line = unit(line)
-    length = np.clip(length, abs(a - b) + 4.0, (a + b) * 0.995)
+    length = np.clip(length, np.sqrt(a * a + b * b - 2 * a * b * _TIGHTEST), (a + b) * 0.995)
     cosine = (a * a + length**2 - b * b) / (2 * a * length)
     sine = np.sqrt(np.maximum(1 - cosine**2, 0))
     elbow = shoulder + line * (a * cosine)[:, None] + pole * (a * sine)[:, None]
@@ -257,12 +267,10 @@ def _two_bones(
 
 def _bounded(fingers: Floats, palm: Floats, forearm: Floats) -> Floats:
     """The wanted hand frame [T, 3, 3], bent against the forearm no further than wrists go."""
-    wanted = frame(fingers, palm)
-    straight = frame(forearm, palm)
-    cosine = np.clip((unit(fingers) * unit(forearm)).sum(-1), -1, 1)
-    bend = np.arccos(cosine)
-    share = np.minimum(1.0, _WRIST_BEND / np.maximum(bend, 1e-3)).astype(np.float32)
-    return mix(straight, wanted, share)
+    line = unit(forearm)
+    bend = np.arccos(np.clip((unit(fingers) * line).sum(-1), -1, 1))
+    back = np.maximum(bend - _WRIST_BEND, 0).astype(np.float32)
+    return np.asarray(about(unit(np.cross(fingers, line)), back) @ frame(fingers, palm))
 
 
 def _rolled(fore_d: Floats, hand_d: Floats, line: Floats, rest_line: Floats) -> Floats:
@@ -270,5 +278,5 @@ def _rolled(fore_d: Floats, hand_d: Floats, line: Floats, rest_line: Floats) -> 
     across = np.cross(rest_line, Z).astype(np.float32)
     a, b = turn(fore_d, unit(across)), turn(hand_d, unit(across))
     b = unit(b - (b * line).sum(-1, keepdims=True) * line)
-    angle = np.arctan2((np.cross(a, b) * line).sum(-1), (a * b).sum(-1))
+    angle = np.unwrap(np.arctan2((np.cross(a, b) * line).sum(-1), (a * b).sum(-1)))
     return about(line, (0.75 * angle).astype(np.float32)) @ fore_d

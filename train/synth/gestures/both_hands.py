@@ -36,11 +36,11 @@ def fold_arms(rng: np.random.Generator, c: Controls, body: Body, start: float, e
     over, under = _first(rng)
     y = body.landmarks["belly"].point[1] + rng.uniform(3, 9)
     half, depth, z = body.torso
-    for side, lift, front in ((over, 3.0, 5.5), (under, -3.0, 4.0)):
+    for side, lift, front in ((over, 3.0, 7.5), (under, -3.0, 5.5)):
         place = np.array([-SIGN[side] * (half - 3), y + lift, z + depth + front], np.float32)
         reach(c, side, e, Goal(
-            place, jittered(rng, (-1.0, 0.25, -0.15), 0.08), (0.1, -0.1, -1.0), tip=0.5,
-            curl=bent(rng, 0.1, 0.4), via=(6, 4, 14), elbow=float(rng.uniform(-0.1, 0.15)),
+            place, jittered(rng, (-0.9, 0.2, -0.4), 0.08), (0.1, -0.1, -1.0), tip=0.5,
+            curl=bent(rng, 0.2, 0.5), via=(6, 4, 14), elbow=float(rng.uniform(-0.4, -0.15)),
         ))  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def akimbo(rng: np.random.Generator, c: Controls, body: Body, start: float, end:
         reach(c, side, e, Goal(
             _beside(hip, side, 2.5, rng.uniform(-2, 3), 0.0), jittered(rng, (-0.6, -0.35, 0.65)),
             (-0.9, -0.1, -0.3), tip=0.5, curl=bent(rng, 0.1, 0.7), via=(12, 0, 4),
-            elbow=float(rng.uniform(0.7, 1.0)),
+            elbow=float(rng.uniform(-0.6, -0.1)),
         ))  # fmt: skip
 
 

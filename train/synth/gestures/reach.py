@@ -7,10 +7,12 @@ import numpy as np
 from train.synth.body import Body
 from train.synth.controls import Controls, HandTrack
 from train.synth.life import bump
-from train.synth.rotations import Floats, unit
+from train.synth.rotations import Floats, frame, mix
 
 Vector = tuple[float, float, float]
 SIGN = {"left": 1.0, "right": -1.0}
+_AHEAD: tuple[Vector, Vector] = ((-0.2, 0.3, 0.9), (-0.8, -0.4, 0.0))
+"""Fingers and palm of a left hand on its way."""
 OTHER = {"left": "right", "right": "left"}
 
 
@@ -55,15 +57,30 @@ def reach(c: Controls, side: str, e: Floats, goal: Goal, phase: float = 0.0) -> 
     bulge = (4 * e * (1 - e))[:, None] * np.array(goal.via, np.float32) * mirror
     _blend(track, "place", e, at)
     track.place += bulge
-    _blend(track, "fingers", e, np.array(goal.fingers, np.float32) * mirror)
-    _blend(track, "palm", e, np.array(goal.palm, np.float32) * mirror)
-    track.fingers, track.palm = unit(track.fingers), unit(track.palm)
+    _aim(track, e, goal, mirror)
     _blend(track, "curl", e, np.array(goal.curl, np.float32))
     for name, value in (
         ("tip", goal.tip), ("on_head", float(goal.on_head)), ("on_world", 0.0),
         ("spread", goal.spread), ("elbow", goal.elbow),
     ):  # fmt: skip
         _blend(track, name, e, np.float32(value))
+
+
+def _aim(track: HandTrack, e: Floats, goal: Goal, mirror: Floats) -> None:
+    """Turn the hand as forearms do: where it turns about, by way of pointing forwards.
+
+    Directions blended each for itself, or by the shortest rotation, flip or point at the elbow.
+    """
+    now = frame(track.fingers, track.palm)
+    there, ahead = (
+        np.broadcast_to(frame(np.array(f) * mirror, np.array(p) * mirror), now.shape)
+        for f, p in ((goal.fingers, goal.palm), _AHEAD)
+    )
+    apart = np.arccos(np.clip((np.einsum("tij,tij->t", now, there) - 1) / 2, -1, 1))
+    detour = np.clip(apart - 1.0, 0, 1).astype(np.float32)
+    middle = mix(mix(now, there, np.full_like(e, 0.5)), ahead, detour)
+    hand = mix(mix(now, middle, e), mix(middle, there, e), e)
+    track.fingers, track.palm = hand[..., 0].copy(), hand[..., 1].copy()
 
 
 def _motion(c: Controls, e: Floats, goal: Goal, phase: float) -> Floats:
