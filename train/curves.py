@@ -47,7 +47,7 @@ class Curves:
                 self._writer = RecordWriter(self._file)
             self._write(Event(file_version="brain.Event:2"))
             if steps.start:  # what was drawn beyond the point of resumption is void
-                restart = Event(step=steps.start)
+                restart = Event(step=steps.start + 1)
                 restart.session_log.status = 1
                 self._write(restart)
 
@@ -66,7 +66,7 @@ class Curves:
                 self._file.close()
 
     def loss(self, step: int, loss: float) -> None:
-        """Show the loss of a step.
+        """Show the loss of a step; the curves count the steps that are done.
 
         Raises:
             DataError: the disk is full.
@@ -75,7 +75,7 @@ class Curves:
         if step % _EVERY == 0:
             self._shown["loss"] = loss
             self._bar.set_postfix(self._shown, refresh=False)
-            self._write_scalars(step, {"loss": loss})
+            self._write_scalars(step + 1, {"loss": loss})
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show the figures of an evaluation after so many steps.

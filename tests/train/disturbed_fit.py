@@ -1,0 +1,36 @@
+"""`python -m tests.train.disturbed_fit ARGS`: `python -m train` on the tiny recipe, as `demo`.
+
+TELLS_TEST_DRAWS: a folder in which every process notes the numbers of the windows that it draws.
+TELLS_TEST_SIGINT_AT: Ctrl-C comes to the whole process group when that window is drawn.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.train.tiny_recipe import tiny
+from train.__main__ import main
+from train.dataset import WindowDataset
+from train.recipes import RECIPES
+
+_drawn = WindowDataset.drawn
+
+
+def _noted(dataset: WindowDataset, number: int, index: int) -> Any:
+    if folder := os.environ.get("TELLS_TEST_DRAWS"):
+        with (Path(folder) / str(os.getpid())).open("a") as file:
+            file.write(f"{number}\n")
+    if os.environ.get("TELLS_TEST_SIGINT_AT") == str(number):
+        os.killpg(0, signal.SIGINT)
+    return _drawn(dataset, number, index)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # of processes that share two cores
+    RECIPES["demo"] = tiny
+    WindowDataset.drawn = _noted  # type: ignore[method-assign]
+    sys.exit(main())
