@@ -5,6 +5,7 @@ matrix `world @ inverse_bind`.
 """
 
 import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _ORIGIN = (
 )
 _DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+_BROKEN = (OSError, ValueError, KeyError, IndexError, TypeError, AssertionError, struct.error)
+"""What pygltflib raises at files that are no GLB or end early."""
 _DARK = np.array([[[62, 47, 38, 255]]], np.uint8)
 """RGBA of hair cards and lashes whose texture is not published."""
 
@@ -107,7 +110,7 @@ def load_avatar(folder: Path, name: str) -> Avatar:
         bones = np.array([order.index(node) for node in skin.joints])
         inverse_bind[bones] = reader(skin.inverseBindMatrices).reshape(-1, 4, 4).swapaxes(1, 2)
         parts = tuple(_part(gltf, reader, p, bones) for p in gltf.meshes[0].primitives)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
+    except _BROKEN as error:
         raise AvatarError(f"{folder / stem}.glb: cannot be read ({error}); {_ORIGIN}") from None
     names: tuple[str, ...] = ()
     if name == "f001":

@@ -44,8 +44,8 @@ class Goal:
 def envelope(rng: np.random.Generator, c: Controls, start: float, end: float) -> Floats:
     """0 .. 1 .. 0 between `start` and `end`, at the speed of a person: float32 [T]."""
     length = end - start
-    rise = min(rng.uniform(0.35, 0.8), 0.4 * length)
-    fall = min(rng.uniform(0.4, 0.9), 0.4 * length)
+    rise = min(rng.uniform(0.45, 0.9), 0.4 * length)
+    fall = min(rng.uniform(0.5, 1.0), 0.4 * length)
     return bump(c.t, start, end, rise, fall)
 
 
