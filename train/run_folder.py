@@ -9,6 +9,7 @@ RUN/STAGE/result.json     written when the stage is done
 """
 
 import contextlib
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -107,9 +108,11 @@ def cannot_be_written(folder: Path) -> Iterator[None]:
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__context__
         reason = str(error).splitlines()[0] if cause is None else cause.strerror or str(cause)
+        is_full = cause is None or cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        cure = "make room" if is_full else "make it writable or name another folder"
         raise DataError(
-            f"{folder}: cannot be written ({reason}); make room and run the command again, it goes "
-            "on from the last checkpoint"
+            f"{folder}: cannot be written ({reason}); {cure} and run the command again, it goes on "
+            "from the last checkpoint"
         ) from None
 
 

@@ -32,5 +32,5 @@ def _noted(dataset: WindowDataset, number: int, index: int) -> Any:
 if __name__ == "__main__":
     torch.set_num_threads(1)  # of processes that share two cores
     RECIPES["demo"] = tiny
-    WindowDataset.drawn = _noted  # type: ignore[method-assign]
+    WindowDataset.drawn = _noted  # type: ignore[assignment, method-assign]
     sys.exit(main())

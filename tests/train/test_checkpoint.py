@@ -1,0 +1,41 @@
+"""Checkpoints: weights with their recipe, to a path or into a file that is open."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.tiny_recipe import tiny
+from train.checkpoint import load_checkpoint, save_checkpoint
+from train.models.download import CheckpointError
+
+WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b.count": torch.tensor(3)}
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    path, file = tmp_path / "best.pt", io.BytesIO()
+    save_checkpoint(path, tiny(), WEIGHTS)
+    save_checkpoint(file, tiny(), WEIGHTS)
+    other = tmp_path / "other.pt"
+    other.write_bytes(file.getvalue())
+    for source in (path, other):
+        weights = load_checkpoint(source, tiny())
+        assert weights.keys() == WEIGHTS.keys()
+        assert all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
+        assert weights["b.count"].dtype == torch.int64
+
+
+def test_another_recipe_is_named_with_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, replace(tiny(), face_size=56, storage=(64, 64)), WEIGHTS)
+    with pytest.raises(CheckpointError, match=r"another recipe than tiny.*face_size, storage"):
+        load_checkpoint(path, tiny())
+
+
+def test_where_a_fit_stands_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    torch.save({"net": WEIGHTS, "step": 3}, path)
+    with pytest.raises(CheckpointError, match="expected a dict of recipe and state_dict"):
+        load_checkpoint(path, tiny())

@@ -1,0 +1,153 @@
+"""Stages: what each one looks at, what its loss counts, and which rates its weights get."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.train.tiny_recipe import FACE_SIDE, FACES, FRAMES, POSES, SIDE, tiny
+from train.dataset import UNLABELLED
+from train.models.heads import Net, NetConfig, build_net
+from train.recipes import RECIPES
+from train.stages import (
+    STAGES,
+    StageConfig,
+    StageNet,
+    default_stage,
+    loss_of,
+    parameter_groups,
+    stages_of,
+    tasks_of,
+)
+
+CONFIG = StageConfig(steps=10, batch=4, lr=0.01, label_smoothing=0.0)
+CLASSES = {"micro_gesture": 32, "emotion": 2}
+FEEDS = {
+    "rgb": (3, FRAMES, SIDE, SIDE), "pose": (3, POSES, 25), "pose_mask": (POSES, 25),
+    "face": (FACES, 3, FACE_SIDE, FACE_SIDE), "face_mask": (FACES,),
+}  # fmt: skip
+LOGITS = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0], [0.0, math.log(4.0)]])
+"""Probabilities 3/4, 1/2, 1/5 of class 0."""
+
+
+def net_of(name: str) -> Net:
+    net = tiny().net
+    parts: dict[str, NetConfig] = {
+        "joint": net, "micro_gesture": replace(net, emotion=None),
+        "emotion": replace(net, micro_gesture=None),
+    }  # fmt: skip
+    torch.manual_seed(0)
+    return build_net(parts[name]).eval()
+
+
+def feeds(*modalities: str) -> dict[str, Tensor]:
+    names = [name for name in FEEDS if name.split("_")[0] in modalities]
+    return {name: torch.ones(2, *FEEDS[name]) for name in names}
+
+
+def test_a_recipe_has_the_stages_of_its_branches() -> None:
+    found = {name: stages_of(make()) for name, make in RECIPES.items()}
+    assert found["micro_gesture"] == ("pose", "rgb", "fusion")
+    assert found["emotion"] == ("rgb", "face", "fusion")
+    assert found["joint"] == found["demo"] == STAGES
+    for name, stages in found.items():
+        for stage in stages:
+            assert default_stage(RECIPES[name](), stage).steps >= 1000
+
+
+@pytest.mark.parametrize("name", ["joint", "micro_gesture", "emotion"])
+def test_a_stage_tells_its_tasks_from_its_modality_alone(name: str) -> None:
+    net = net_of(name)
+    tasks = tasks_of(net)
+    seen = {"pose": ("pose",), "face": ("face",), "rgb": ("rgb",)}
+    told = {"pose": {"micro_gesture"}, "face": {"emotion"}, "rgb": set(tasks)}
+    for task, stage in (("emotion", "pose"), ("micro_gesture", "face")):
+        if name == task:
+            del seen[stage]
+    every = ("rgb", *(stage for stage in seen if stage != "rgb"))
+    for stage, modalities in {**seen, "fusion": every}.items():
+        logits = StageNet(net, stage, CLASSES).eval()(feeds(*modalities))
+        assert set(logits) == told.get(stage, set(tasks))
+        assert {t: tuple(x.shape) for t, x in logits.items()} == {
+            t: (2, CLASSES[t]) for t in logits
+        }
+
+
+def test_the_probes_of_the_rgb_stage_are_no_part_of_the_network() -> None:
+    whole = StageNet(net_of("joint"), "rgb", CLASSES)
+    probes = {n for n, _ in whole.named_parameters() if not n.startswith("net.")}
+    assert probes == {f"probes.{t}.{kind}" for t in CLASSES for kind in ("weight", "bias")}
+    assert not StageNet(net_of("joint"), "fusion", CLASSES).probes
+
+
+def test_branches_learn_more_slowly_while_they_are_fused_and_vectors_do_not_decay() -> None:
+    whole = StageNet(net_of("joint"), "fusion", CLASSES)
+    config = replace(CONFIG, branch_lr=0.1, weight_decay=0.5)
+    groups: list[dict[str, Any]] = parameter_groups(whole, "fusion", config)
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    named = dict(whole.named_parameters())
+    assert len(found) == len(named)
+    prefix = "net.micro_gesture."
+    assert found[id(named[f"{prefix}fusion.gate.weight"])] == (0.01, 0.5)
+    assert found[id(named[f"{prefix}fusion.gate.bias"])] == (0.01, 0.0)
+    branch = f"{prefix}joint_stream.blocks.0.temporal."
+    assert found[id(named[f"{branch}conv.weight"])] == (pytest.approx(0.001), 0.5)
+    assert found[id(named[f"{branch}bn.weight"])] == (pytest.approx(0.001), 0.0)
+    alone: list[dict[str, Any]] = parameter_groups(whole, "pose", config)
+    assert {group["lr"] for group in alone} == {0.01}
+
+
+def loss(labels: list[int], config: StageConfig = CONFIG, prior: float = 0.5) -> float:
+    priors = {"emotion": torch.tensor([prior, 1 - prior]).log()}
+    return float(loss_of({"emotion": LOGITS}, {"emotion": torch.tensor(labels)}, config, priors))
+
+
+def test_the_loss_is_the_cross_entropy_of_what_is_labelled() -> None:
+    assert loss([0, 1, 1]) == pytest.approx(-math.log(3 / 4 * 1 / 2 * 4 / 5) / 3)
+    assert loss([0, UNLABELLED, 0]) == pytest.approx(-math.log(3 / 4 * 1 / 5) / 2)
+    assert loss([UNLABELLED] * 3) == 0
+
+
+def test_smoothing_takes_a_share_of_the_label_to_all_classes() -> None:
+    smooth = replace(CONFIG, label_smoothing=0.2)
+    expected = -(0.9 * math.log(3 / 4) + 0.1 * math.log(1 / 4))
+    assert loss([0, UNLABELLED, UNLABELLED], smooth) == pytest.approx(expected)
+
+
+def test_logit_adjustment_multiplies_by_the_prior_to_its_power() -> None:
+    # odds 3 : 1, times prior odds (9 : 1) ** 0.5, are 9 : 1
+    adjusted = replace(CONFIG, logit_adjustment=0.5)
+    assert loss([0, UNLABELLED, UNLABELLED], adjusted, 0.9) == pytest.approx(-math.log(9 / 10))
+    assert loss([0, UNLABELLED, UNLABELLED], CONFIG, 0.9) == pytest.approx(-math.log(3 / 4))
+
+
+def test_tasks_are_summed_and_a_batch_without_labels_still_has_a_gradient() -> None:
+    logits = {"micro_gesture": torch.zeros(2, 32, requires_grad=True), "emotion": LOGITS[:2]}
+    labels = {"micro_gesture": torch.tensor([3, 4]), "emotion": torch.tensor([0, 0])}
+    priors = {task: torch.zeros(count) for task, count in CLASSES.items()}
+    both = loss_of(logits, labels, CONFIG, priors)
+    assert both.item() == pytest.approx(math.log(32) - math.log(3 / 4 * 1 / 2) / 2)
+    labels["micro_gesture"][:] = UNLABELLED
+    one = loss_of(logits, labels, CONFIG, priors)
+    assert one.item() == pytest.approx(-math.log(3 / 4 * 1 / 2) / 2)
+    one.backward()  # zero, not none: on several devices every process has to take part
+    gradient = logits["micro_gesture"].grad
+    assert gradient is not None
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"steps": 0}, "at least 1"), ({"batch": -4}, "at least 1"), ({"lr": 0.0}, "positive"),
+        ({"lr": math.nan}, "positive"), ({"lr": math.inf}, "finite"), ({"ema": 1.0}, "less than 1"),
+        ({"warmup": 1.5}, "share"), ({"label_smoothing": 1.0}, "less than 1"),
+        ({"balance": -0.5}, "not be negative"), ({"patience": 0}, "at least 1"),
+    ],
+)  # fmt: skip
+def test_a_stage_that_cannot_be_trained_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(CONFIG, **change)
