@@ -89,7 +89,11 @@ def _sample(store: Store, video: StoredVideo, end: float, recipe: Recipe) -> Sam
         raise DataError(f"{store.folder}: video {video.id} has no frame before {end:.2f} s")
     labels = labels_at(video, end, recipe, store)
     gesture, emotion = labels.get("micro_gesture", UNLABELLED), labels.get("emotion", UNLABELLED)
+    span_s = min(spec.span_s, video.end - video.start)
+    at = end - span_s * (1 - spec.anchor)
     title = "not annotated" if gesture == UNLABELLED else store.class_names[gesture]
+    if gesture != UNLABELLED and not any(s.start <= at <= s.end for s in video.spans):
+        title += " (nothing annotated here)"
     facts = [
         f"video {video.id}, {video.split}"
         + (f", subject {video.subject}" if video.subject else ""),
@@ -99,8 +103,5 @@ def _sample(store: Store, video: StoredVideo, end: float, recipe: Recipe) -> Sam
     ]
     if not store.is_whole(video.id, start, end, spec.max_gap_s):
         facts.append("over a pause or a change of person: not learned from")
-    span_s = min(spec.span_s, video.end - video.start)
-    return Sample(
-        window, end - span_s * (1 - spec.anchor), tuple((s.start, s.end) for s in video.spans),
-        title, tuple(facts),
-    )  # fmt: skip
+    spans = tuple((s.start, s.end) for s in video.spans)
+    return Sample(window, at, spans, title, tuple(facts))

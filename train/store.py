@@ -105,7 +105,8 @@ class Store:
             return None
         lo = max(lo, int(np.searchsorted(arrays.stretch, arrays.stretch[hi - 1])))
         t = arrays.t[lo:hi]
-        t = t[-1] - (t[-1] - t) / speed
+        if speed != 1.0:
+            t = t[-1] - (t[-1] - t) / speed
         kept = np.arange(len(t)) if rate_hz is None else thinned_indices(t, rate_hz)
         t, at = t[kept], lo + kept
         (h, w), side = self.info.perception.storage, self.info.perception.face_size

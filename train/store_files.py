@@ -155,7 +155,7 @@ def _read(path: Path, adapter: TypeAdapter[_Record], advice: str) -> _Record:
 def _read_arrays(folder: Path, name: str, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
     path = folder / "videos" / f"{name}.npz"
     try:
-        with np.load(path) as file:
+        with path.open("rb") as raw, np.load(raw) as file:
             return {key: file[key] for key in keys}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         raise DataError(f"{path}: missing or broken; {again(folder, name)}") from None
