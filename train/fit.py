@@ -188,4 +188,5 @@ def _is_ended_anywhere(fabric: Fabric, is_ended: Event) -> bool:
 def _interrupt(fabric: Fabric, state: FitState, folder: Path) -> None:
     if fabric.is_global_zero:
         state.save(folder, fabric)
+    fabric.barrier()  # torchrun kills all processes as soon as one has left
     raise KeyboardInterrupt
