@@ -81,7 +81,8 @@ def examples(store: Store, split: str, recipe: Recipe, hop_s: float) -> list[Exa
     spec, refused = recipe.window, 0
     out = []
     for video in store.videos(split):
-        for end in window_ends(video, recipe, hop_s, is_trimmed=store.info.is_trimmed):
+        for instant in window_ends(video, recipe, hop_s, is_trimmed=store.info.is_trimmed):
+            end = store.last_frame(video.id, instant)
             start = max(end - spec.span_s, video.start)
             if store.is_whole(video.id, start, end, spec.max_gap_s):
                 out.append(Example(video.id, end, labels_at(video, end, recipe, store)))
@@ -211,9 +212,10 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         span_s = spec.span_s
         if video.end - video.start <= span_s:
             return video.start, video.end, speed
-        end = example.end + span_s * (1 - spec.anchor) * (speed - 1)
+        instant = example.end + span_s * (1 - spec.anchor) * (speed - 1)
+        end = self._store.last_frame(video.id, instant)
         start = end - span_s * speed
-        fits = video.start <= start and end <= video.end
+        fits = video.start <= start and instant <= video.end
         if fits and self._store.is_whole(example.video, start, end, spec.max_gap_s):
             return start, end, speed
         return example.end - span_s, example.end, 1.0

@@ -73,6 +73,11 @@ class Store:
         """float64 [N] stream seconds of a video's frames."""
         return self._clock(name)[0]
 
+    def last_frame(self, name: str, t: float) -> float:
+        """Stream seconds of a video's last frame at or before `t`: live windows end at frames."""
+        times = self.times(name)
+        return float(times[max(int(np.searchsorted(times, t + 1e-6)) - 1, 0)])
+
     def window(
         self,
         name: str,

@@ -25,16 +25,14 @@ from realtime.sources import FileSource
 from tests.clips import make_clip
 from tests.train.test_imigue import PICTURES, add_a
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import DrawnPerson, TinyVideo
 from train.__main__ import main
-from train.annotations import Corpus, DataError, Segment, Video
+from train.annotations import DataError
 from train.corpora import open_corpus
 from train.dataset import manifest_of
-from train.labels import MICRO_GESTURES
 from train.perception import perception_of
-from train.prepare import Prepared, Tally, begin_store, perceive_video, prepare
+from train.prepare import Prepared, Tally, begin_store, prepare
 from train.recipes import demo
-from train.store import Store, open_store
+from train.store import open_store
 from train.store_files import read_info, read_video
 from train.track import jpeg
 
@@ -260,29 +258,3 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("train: ")
     assert "cannot be written (Not a directory); make room or name another folder" in line
-
-
-def drawn(tmp_path: Path, segments: tuple[Segment, ...], frames: int = 20) -> Store:
-    """One drawn video through `perceive_video`."""
-    recipe = tiny()
-    spec, out = perception_of(recipe), tmp_path / "store"
-    clip = make_clip(tmp_path / "v.mp4", [k / 10 for k in range(frames)], size=(64, 48))
-    video = Video("v", clip, "train", "somebody", segments, None)
-    begin_store(out, Corpus("drawn", MICRO_GESTURES, (video,)), spec, is_trimmed=False)
-    done = perceive_video(video, DrawnPerson(spec, TinyVideo("v", "train")), out)
-    assert done.video is not None
-    return open_store(out)
-
-
-def test_labels_are_kept_in_stream_time(tmp_path: Path) -> None:
-    store = drawn(tmp_path, (Segment(3, 0, 0), Segment(4, 5, 12), Segment(5, 19, 19)))
-    spans = [(s.label, round(s.start, 3), round(s.end, 3)) for s in store.video("v").spans]
-    assert spans == [(3, 0.0, 0.0), (4, 0.5, 1.2), (5, 1.9, 1.9)]
-    assert not store.video("v").problems
-
-
-def test_a_video_without_a_second_frame_is_a_video(tmp_path: Path) -> None:
-    store = drawn(tmp_path, (Segment(3, 0, 4),), frames=1)
-    video = store.video("v")
-    assert (video.frames, video.start, video.end) == (1, 0.0, 0.0)
-    assert video.problems == {"label cut at the video's end": 1}
