@@ -16,7 +16,7 @@ from engines.compile import BATCHES, compile_plan
 from engines.doctor import examine, table
 from engines.engine import Engine
 from engines.errors import RuntimeUnavailable, TellsError
-from engines.manifest import Manifest, OutputSpec, PoseInput
+from engines.manifest import Graph, Manifest, OutputSpec, PoseInput
 from engines.runtimes import split_device
 from engines.side_by_side import bench_json, bench_table, on_each, verify_table
 from engines.verify import Deviation, Parity, verify
@@ -129,7 +129,7 @@ def describe(manifest: Manifest) -> str:
     else:
         lines.append(f"fitted on {manifest.source.data}")
     lines += [
-        f"graphs      {', '.join(f'{g.file} ({g.precision})' for g in manifest.graphs)}",
+        f"graphs      {', '.join(map(_graph_text, manifest.graphs))}",
         f"window      {window.span_s:g} s, coverage >= {window.min_coverage:.0%}, "
         f"gaps <= {window.max_gap_s:g} s",
         f"perception  {perception.pose_model.name} ({perception.layout}), "
@@ -154,6 +154,11 @@ def describe(manifest: Manifest) -> str:
         f"data    {notes.data_licence}",
     ]
     return "\n".join(lines)
+
+
+def _graph_text(graph: Graph) -> str:
+    lost = f", error/std {graph.max_error:.2g}" if graph.max_error is not None else ""
+    return f"{graph.file} ({graph.precision}{lost})"
 
 
 def _task_lines(output: OutputSpec, manifest: Manifest) -> list[str]:

@@ -78,7 +78,8 @@ def _look(name: str, look: Callable[[], str], *, is_needed: bool = False) -> Che
     try:
         return Check(name, "ok", look(), is_needed)
     except ModuleNotFoundError as error:
-        package = {"cuda": "cuda-bindings"}.get(str(error.name).partition(".")[0], error.name)
+        module = str(error.name).partition(".")[0]
+        package = {"cuda": "cuda-bindings"}.get(module, module)
         text = f"not installed: run `python -m pip install {package}`"
         return Check(name, "failed" if is_needed else "missing", text, is_needed)
     except TellsError as error:

@@ -1,6 +1,7 @@
 """Export: a recipe and weights become a bundle that the runtime can open.
 
-- fp32 is the only graph: OpenVINO makes bf16 of it in memory where the processor has it.
+- The fp32 graph is the reference, and enough for processors: OpenVINO makes bf16 of it in memory.
+  fp16 and bf16 graphs, for GPUs, are made of it on request, and what they lose is measured.
 - Random weights come with scaled classifiers: over the golden windows each task's logits have mean
   0 and standard deviation 1, so that a bundle without training shows something that moves.
 - Nothing appears in the target folder before ONNX Runtime has reproduced torch there.
@@ -32,9 +33,10 @@ from engines.preprocess import preprocess
 from engines.verify import verify
 from train.checkpoint import load_checkpoint, load_weights
 from train.golden import golden_windows, spread_logits
-from train.graph import OPSET, write_graph
+from train.graph import OPSET, ExportError, write_graph
 from train.models.heads import Net, build_net
 from train.perception import perception_of
+from train.precision import OPSETS, LowPrecision, measure, write_lower
 from train.recipes import Recipe
 
 MAX_ERROR = 1e-4
@@ -67,6 +69,8 @@ class ExportOptions:
     """Of that data."""
     limits: str = ""
     """What this checkpoint must not be taken for, beside what the recipe says."""
+    precisions: tuple[LowPrecision, ...] = ()
+    """Of further graphs, for GPUs."""
 
 
 def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]) -> Bundle:
@@ -80,7 +84,7 @@ def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]
     Raises:
         BundleError: the folder is not empty or cannot be written.
         CheckpointError: the weights are not this recipe's.
-        ExportError: the graph has nodes that runtimes refuse.
+        ExportError: the graph has nodes that runtimes refuse, or a low precision loses too much.
         ParityError: ONNX Runtime differs from torch by more than `MAX_ERROR`.
     """
     out = options.out
@@ -106,8 +110,11 @@ def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]
             report("exporting to ONNX")
             write_graph(net, manifest, feeds, staging / _GRAPH)
             save_golden(staging / _GOLDEN, windows, feeds, outputs)
+            low = [_low_graph(p, staging, feeds, outputs, report) for p in options.precisions]
+            manifest = replace(manifest, graphs=(*manifest.graphs, *low))
             manifest = _with_digests(manifest, staging)
-            files = {name: staging / name for name in (_GRAPH, _GOLDEN)}
+            files = {g.file: staging / g.file for g in manifest.graphs}
+            files[_GOLDEN] = staging / _GOLDEN
             save_bundle(staging / "bundle", manifest, files)
             report("comparing ONNX Runtime with torch")
             with open_engine(staging / "bundle", "ort") as engine:
@@ -149,6 +156,35 @@ def draft_manifest(recipe: Recipe, options: ExportOptions) -> Manifest:
             limits=" ".join(part for part in limits if part),
             data_licence="none: no data were used" if is_untrained else options.data_licence,
         ),
+    )
+
+
+def _low_graph(
+    precision: LowPrecision,
+    staging: Path,
+    feeds: dict[str, Floats],
+    outputs: dict[str, Floats],
+    report: Callable[[str], None],
+) -> Graph:
+    report(f"writing the {precision} graph and measuring it")
+    file = f"model.{precision}.onnx"
+    model = write_lower(staging / _GRAPH, precision, staging / file)
+    accuracy = measure(model, feeds, outputs)
+    found = (
+        f"{precision} is within {accuracy.max_error:.2g} standard deviations of torch, "
+        f"top-1 agrees on {accuracy.agreement:.0%}"
+    )
+    if not accuracy.max_error <= BF16_ERROR:  # NaN, too
+        raise ExportError(
+            f"{found}: {BF16_ERROR} are allowed, export without --precision {precision}"
+        )
+    report(found)
+    return Graph(
+        file=file,
+        sha256=_UNHASHED,
+        precision=precision,
+        opset=OPSETS[precision],
+        max_error=accuracy.max_error,
     )
 
 

@@ -44,20 +44,6 @@ def modern(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeMachine:
     return FakeMachine("10.13.3.9", monkeypatch, tmp_path)
 
 
-def low_precision(folder: Path, precision: str = "fp16") -> Path:
-    """A tiny bundle with a second graph, which here is the same file again."""
-    write_tiny_bundle(folder)
-    (folder / "model.low.onnx").write_bytes((folder / "model.onnx").read_bytes() + b"")
-    sha = sha256_of(folder / "model.onnx")
-    text = (folder / "manifest.json").read_text(encoding="utf-8")
-    second = f'{{"file": "model.low.onnx", "sha256": "{sha}", "precision": "{precision}", '
-    old = '"graphs": [\n'
-    assert old in text
-    text = text.replace(old, f'{old}{second}"opset": 18}},')
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
-    return folder
-
-
 def test_each_generation_is_asked_in_its_own_way(machine: FakeMachine, tiny: Path) -> None:
     done = compile_plan(load_bundle(tiny), precision="fp32", batches=(4, 1, 4))
     ((network, config),) = machine.tensorrt.builds
@@ -71,10 +57,9 @@ def test_each_generation_is_asked_in_its_own_way(machine: FakeMachine, tiny: Pat
 
 
 def test_fp16_is_a_flag_and_layers_in_8_5_and_a_graph_since(
-    machine: FakeMachine, tmp_path: Path
+    machine: FakeMachine, tiny_low: Path
 ) -> None:
-    bundle = load_bundle(low_precision(tmp_path / "b"))
-    compile_plan(bundle)  # the fastest there is
+    compile_plan(load_bundle(tiny_low))  # the fastest there is
     ((network, config),) = machine.tensorrt.builds
     reduced = [layer for layer in network.layers if layer.type.name == "REDUCE"]
     if machine.tensorrt.major == 8:
@@ -138,9 +123,9 @@ def test_a_plan_of_another_driver_or_tensorrt_is_not_found(modern: FakeMachine, 
 
 
 def test_the_plan_of_most_batches_in_the_fastest_precision_is_opened(
-    modern: FakeMachine, tmp_path: Path
+    modern: FakeMachine, tiny_low: Path
 ) -> None:
-    bundle = load_bundle(low_precision(tmp_path / "b"))
+    bundle = load_bundle(tiny_low)
     compile_plan(bundle, precision="fp32", batches=(1, 2, 4))
     for batches in ((8,), (1, 8)):
         compile_plan(bundle, precision="fp16", batches=batches)

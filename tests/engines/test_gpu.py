@@ -4,7 +4,7 @@ import pytest
 
 import engines.gpu
 from engines.errors import DriverTooOld, NoGpu, RuntimeUnavailable
-from engines.gpu import Gpu, find_gpu, find_gpus
+from engines.gpu import Gpu, find_gpu, find_gpus, open_driver
 from tests.engines.fake_cuda import FakeLibcuda
 
 
@@ -44,4 +44,4 @@ def test_what_the_driver_refuses_is_an_error_with_its_cure(
 def test_a_machine_without_a_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines.gpu, "_NAMES", ("libno_such_driver.so.1",))
     with pytest.raises(NoGpu, match="no NVIDIA driver"):
-        find_gpus()
+        open_driver()

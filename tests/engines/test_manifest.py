@@ -17,6 +17,18 @@ def test_what_is_dumped_is_parsed_back_to_the_same() -> None:
     assert parse_manifest(dump_manifest(manifest)) == manifest
 
 
+def test_what_a_graph_loses_is_kept_and_its_key_is_absent_where_it_was_not_measured() -> None:
+    plain = tiny_manifest()
+    assert "max_error" not in dump_manifest(plain)
+    low = {"file": "m.fp16.onnx", "sha256": "0" * 64, "precision": "fp16", "opset": 18}
+    text = json.dumps([*json.loads(dump_manifest(plain))["graphs"], {**low, "max_error": 0.01}])
+    measured = tiny_manifest(graphs=json.loads(text))
+    assert [g.max_error for g in measured.graphs] == [None, 0.01]
+    assert parse_manifest(dump_manifest(measured)) == measured
+    with pytest.raises(ManifestError, match="max_error"):
+        tiny_manifest(graphs=[{"max_error": -1.0}])
+
+
 def test_feeds_are_all_arrays_that_the_graph_takes() -> None:
     assert tiny_manifest().feeds == {
         "rgb": (3, 4, 48, 48),

@@ -15,21 +15,26 @@ from engines.bundle import load_bundle, sha256_of
 from engines.compile import compile_plan
 from engines.errors import GraphMismatch, RuntimeUnavailable
 from engines.runtimes import Floats, Precision, Runtime, TensorSpec, open_runtime
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, missing
 from tests.engines.fake_machine import FakeMachine, need_gpu
 from tests.engines.tiny_bundle import reference_logits, write_tiny_bundle
 
-DEVICES: list[tuple[str, Precision, float]] = [
+Device = tuple[str, Precision, float]
+DEVICES: list[Device] = [
     ("ort", "fp32", 1e-5),
     ("cpu", "fp32", 1e-5),
     ("cpu", "bf16", 0.05),
     ("fake 8.5.3.1", "fp32", 1e-5),
     ("fake 10.13.3.9", "fp32", 1e-5),
+    ("fake 10.13.3.9", "fp16", 0.05),
     ("fake 11.4.0.106", "fp32", 1e-5),
 ]
-GPU_DEVICES: list[tuple[str, Precision, float]] = [
+GPU_DEVICES: list[Device] = [
     ("cuda:0", "fp32", 1e-4),
+    ("cuda:0", "fp16", 0.05),
+    ("cuda:0", "bf16", 0.1),
     ("ort-cuda:0", "fp32", 1e-4),
+    ("ort-cuda:0", "fp16", 0.05),
 ]
 Opener = Callable[[], Runtime]
 
@@ -39,10 +44,7 @@ Opener = Callable[[], Runtime]
     ids=lambda d: f"{d[0]}-{d[1]}",
 )
 def opened(
-    request: pytest.FixtureRequest,
-    tiny: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    request: pytest.FixtureRequest, tiny_low: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> tuple[Opener, float]:
     device, precision, tolerance = request.param
     if device.startswith("fake "):
@@ -50,13 +52,16 @@ def opened(
         device = "cuda:0"
     elif "cuda" in device:
         need_gpu(monkeypatch, tmp_path)
-    if device == "cuda:0":
-        compile_plan(load_bundle(tiny), precision=precision, batches=(1, 2))
 
     def opener() -> Runtime:
+        bundle = load_bundle(tiny_low)
         try:
-            return open_runtime(load_bundle(tiny), device, precision=precision)
+            if device == "cuda:0":
+                compile_plan(bundle, precision=precision, batches=(1, 2))
+            return open_runtime(bundle, device, precision=precision)
         except RuntimeUnavailable as error:
+            if "cuda" in device:
+                missing("GPU", str(error))
             assert precision == "bf16"
             pytest.skip(str(error))
 

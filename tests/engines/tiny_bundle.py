@@ -23,6 +23,7 @@ from engines.errors import ManifestError
 from engines.manifest import Manifest, parse_manifest
 from engines.preprocess import preprocess
 from train.labels import MICRO_GESTURES
+from train.precision import OPSETS, LowPrecision, write_lower
 
 DROP = object()
 """As a change: leave the key, or the item of a list, out."""
@@ -152,6 +153,19 @@ def write_tiny_bundle(folder: Path, **changes: Any) -> Path:
     document["golden"]["sha256"] = sha256_of(golden)
     text = json.dumps(_changed(document, changes), indent=2)
     (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
+    return folder
+
+
+def add_low_precision(folder: Path) -> Path:
+    """Add graphs in fp16 and bf16 to a tiny bundle, as an export does; returns the folder."""
+    document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    precisions: tuple[LowPrecision, ...] = ("fp16", "bf16")
+    for precision in precisions:
+        path = folder / f"model.{precision}.onnx"
+        write_lower(folder / "model.onnx", precision, path)
+        entry = {"file": path.name, "sha256": sha256_of(path), "precision": precision}
+        document["graphs"].append(entry | {"opset": OPSETS[precision], "max_error": 0.01})
+    (folder / MANIFEST_NAME).write_text(json.dumps(document, indent=2), encoding="utf-8")
     return folder
 
 

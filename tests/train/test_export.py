@@ -27,6 +27,7 @@ from train.export import ExportOptions, export, git_revision
 from train.graph import OPSET, REFUSED_NODES, ExportError, check_graph
 from train.models.download import CheckpointError
 from train.models.heads import Net, build_net
+from train.precision import Accuracy
 from train.recipes import demo
 
 DEMO = PROJECT / "assets" / "demo"
@@ -54,7 +55,8 @@ def steps() -> list[str]:
 def bundle(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> Bundle:
     """The tiny recipe with random weights."""
     out = tmp_path_factory.mktemp("export") / "new" / "bundle"
-    return export(tiny(), ExportOptions(out=out, version="1.2"), steps.append)
+    options = ExportOptions(out=out, version="1.2", precisions=("fp16", "bf16"))
+    return export(tiny(), options, steps.append)
 
 
 def test_a_bundle_of_random_weights_says_so(bundle: Bundle, steps: list[str]) -> None:
@@ -87,6 +89,32 @@ def test_the_graph_is_one_plain_file_without_traces_of_this_machine(bundle: Bund
     assert {i.name for i in model.graph.input} == set(bundle.manifest.feeds)
     assert str(PROJECT).encode() not in path.read_bytes()
     assert not any(n.metadata_props or n.doc_string for n in model.graph.node)
+
+
+def test_low_precision_graphs_come_with_what_they_lose(bundle: Bundle, steps: list[str]) -> None:
+    reference, *low = bundle.manifest.graphs
+    assert (reference.precision, reference.max_error) == ("fp32", None)
+    assert [(g.precision, g.file, g.opset) for g in low] == [
+        ("fp16", "model.fp16.onnx", OPSET),
+        ("bf16", "model.bf16.onnx", 22),
+    ]
+    half, brain = (g.max_error for g in low)
+    assert half is not None
+    assert brain is not None
+    assert 1e-5 < half < brain < 0.2
+    assert sum("standard deviations of torch, top-1 agrees on" in step for step in steps) == 2
+    sizes = [bundle.graph_path(g.precision).stat().st_size for g in bundle.manifest.graphs]
+    assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize("lost", [0.3, float("nan")])
+def test_a_low_precision_that_loses_too_much_is_refused(
+    lost: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.export, "write_lower", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(train.export, "measure", lambda *_: Accuracy(lost, 0.5))
+    with pytest.raises(ExportError, match=r"agrees on 50%: 0.2 are .* without --precision fp16"):
+        train.export._low_graph("fp16", tmp_path, {}, {}, lambda _: None)
 
 
 def test_random_weights_give_logits_that_follow_the_input(bundle: Bundle) -> None:

@@ -34,6 +34,10 @@ def add(commands: Subparsers) -> None:
         help="what the weights must not be taken for, beside what the recipe says: as "
         "'Trained on rendered people only.'",
     )  # fmt: skip
+    parser.add_argument(
+        "--precision", nargs="+", default=[], choices=["fp16", "bf16"],
+        help="further graphs, for GPUs; what they lose is measured and written down",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -55,6 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         data_licence=arguments.data_licence,
         limits=arguments.limits,
+        precisions=tuple(dict.fromkeys(arguments.precision)),
     )
 
     def report(step: str) -> None:
