@@ -8,10 +8,21 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from engines.errors import TellsError
-from train.cli import calibrate, download, evaluate, export, fit, prepare, show, submit, synth
+from train.cli import (
+    bench,
+    calibrate,
+    download,
+    evaluate,
+    export,
+    fit,
+    prepare,
+    show,
+    submit,
+    synth,
+)
 from train.models.download import CHECKPOINTS, Checkpoint
 
-_COMMANDS = (synth, prepare, show, fit, export, calibrate, evaluate, submit, download)
+_COMMANDS = (synth, prepare, show, fit, export, bench, calibrate, evaluate, submit, download)
 
 
 def main(

@@ -1,0 +1,83 @@
+"""Runtimes beside torch in one run: what is measured, written and drawn."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import train.bench
+from engines.bundle import load_bundle
+from engines.errors import RuntimeUnavailable
+from tests.engines.tiny_bundle import write_tiny_bundle
+from train.__main__ import main
+from train.bench import Comparison, Row, compare, plot
+
+
+class TwoTasks(nn.Module):
+    """A network with the tiny bundle's inputs and outputs."""
+
+    def forward(self, **feeds: Tensor) -> tuple[Tensor, Tensor]:
+        mean = sum(x.flatten(1).mean(dim=1, keepdim=True) for x in feeds.values())
+        assert isinstance(mean, Tensor)
+        return mean * torch.arange(32, device=mean.device), mean * torch.arange(
+            2, device=mean.device
+        )
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def _two_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.bench, "_net", lambda bundle, checkpoint: TwoTasks())
+
+
+@pytest.mark.usefixtures("_two_tasks")
+def test_every_way_is_timed_at_every_batch_size(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["bench", str(tiny), "--device", "ort", "cpu", "ort-cuda:7", "--batches", "1", "3"]
+    assert main([*command, "--seconds", "0.01", "--out", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
+    ways = [w.split()[0] for w in dict.fromkeys(row["way"] for row in found["rows"])]
+    assert ways[:2] == ["ONNX", "OpenVINO"]
+    assert set(ways[2:]) == {"torch"}
+    assert [row["batch"] for row in found["rows"]] == [1, 3] * len(ways)
+    for row in found["rows"]:
+        assert row["calls"] >= 1
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["windows_per_s"] == pytest.approx(row["batch"] / row["p50_ms"] * 1e3)
+    assert [a["agreement"] for a in found["agreements"]] == [1.0, 1.0]
+    assert [a["device"] for a in found["absent"]] == ["ort-cuda:7"]
+    assert "torch eager fp32" in capsys.readouterr().out
+
+
+def test_the_plot_has_a_line_for_each_way(tmp_path: Path) -> None:
+    def drawn(*ways: str) -> int:
+        rows = tuple(
+            Row(w, b, 9, b + i, b + i, 1.0 + i) for i, w in enumerate(ways) for b in (1, 4)
+        )
+        plot(Comparison("b", "CPU", None, "random", rows, (), (), None), tmp_path / "plot.png")
+        image = cv2.imread(str(tmp_path / "plot.png"))
+        assert image is not None
+        return int(np.count_nonzero(image.min(axis=2) < image.max(axis=2)))
+
+    assert drawn("torch eager") > 500
+    assert drawn("torch eager", "TensorRT") > 1.3 * drawn("torch eager")
+
+
+def test_a_bundle_whose_recipe_is_not_ours_is_refused(tiny: Path) -> None:
+    with pytest.raises(RuntimeUnavailable, match=r"recipe 'tiny' that this version .* export it"):
+        compare(tiny, ["ort"], batches=[1], seconds=0.01)
+    assert load_bundle(tiny).manifest.source.recipe == "tiny"
+
+
+def test_impossible_arguments_are_one_line(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(tiny), "--batches", "0"]) == 2
+    assert capsys.readouterr().err == "train: --batches and --seconds must be above 0\n"

@@ -1,0 +1,255 @@
+"""A bundle's runtimes beside torch: the same feeds, the same machine, one run, a table and a plot.
+
+What is timed is the network alone, from feeds in the processor's memory to logits in it: the copies
+to a GPU and back are in it, preprocessing is not.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from engines.bench import processor_name, stand_in_window
+from engines.bundle import Bundle, load_bundle
+from engines.engine import Engine
+from engines.errors import RuntimeUnavailable
+from engines.preprocess import preprocess
+from engines.side_by_side import Absent, on_each
+from engines.verify import verify
+from train.checkpoint import load_checkpoint, load_weights
+from train.models.heads import Net, build_net
+from train.recipes import RECIPES
+
+Feeds = Mapping[str, NDArray[np.float32]]
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of computing, at one batch size."""
+
+    way: str
+    batch: int
+    calls: int
+    p50_ms: float
+    p95_ms: float
+    windows_per_s: float
+    """From the median."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One runtime against torch in fp32, on the golden windows."""
+
+    way: str
+    max_error: float
+    """In standard deviations of the output."""
+    allowed: float
+    agreement: float
+    """Share, 0..1, of equal likeliest classes."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one run found."""
+
+    bundle: str
+    processor: str
+    gpu: str | None
+    """As torch names it."""
+    weights: str
+    """Torch's: the time does not depend on them, the agreement does not come from them."""
+    rows: tuple[Row, ...]
+    agreements: tuple[Agreement, ...]
+    absent: tuple[Absent, ...]
+    matmul_tflops: float | None
+    """What a plain bf16 product of 8192 x 8192 reaches on the GPU."""
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def to_table(self) -> str:
+        """Lines for people."""
+        width = max((len(r.way) for r in self.rows), default=10)
+        lines = [
+            f"{self.bundle}; {self.gpu or 'no GPU'}; {self.processor}",
+            f"{'':<{width}}{'batch':>6}{'p50 ms':>10}{'p95 ms':>10}{'windows/s':>12}",
+        ]
+        lines += [
+            f"{r.way:<{width}}{r.batch:>6}{r.p50_ms:>10.2f}{r.p95_ms:>10.2f}"
+            f"{r.windows_per_s:>12.1f}"
+            for r in self.rows
+        ]
+        lines += [
+            f"{a.way}: error/std {a.max_error:.2g} ({a.allowed:.2g} allowed), "
+            f"top-1 agrees with torch on {a.agreement:.0%}"
+            for a in self.agreements
+        ]
+        lines += [f"not there: {a.device}: {a.why}" for a in self.absent]
+        if self.matmul_tflops is not None:
+            lines.append(f"a bf16 product of 8192 x 8192: {self.matmul_tflops:.0f} TFLOP/s")
+        return "\n".join(lines)
+
+
+def compare(
+    folder: Path,
+    devices: Sequence[str],
+    *,
+    batches: Sequence[int],
+    seconds: float,
+    checkpoint: Path | None = None,
+    report: Callable[[str], None] = lambda step: None,
+) -> Comparison:
+    """Time the bundle on each device, and its recipe's network in torch, eager and compiled.
+
+    Args:
+        folder: the bundle.
+        devices: as in `open_runtime`, or `all`.
+        batches: windows in one call.
+        seconds: for each way and batch size.
+        checkpoint: torch's weights; None takes random ones, which are as fast.
+        report: told each step before it starts.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        RuntimeUnavailable: the bundle's recipe is not, or no longer, one of ours.
+        CheckpointError: the weights are not the recipe's.
+    """
+    bundle = load_bundle(folder)
+    net = _net(bundle, checkpoint)
+    feeds = _feeds(bundle, max(batches))
+    agreements: list[Agreement] = []
+
+    def measure(engine: Engine) -> list[Row]:
+        report(f"timing {engine.runtime.description}")
+        agreements.append(_agreement(engine))
+        return _rows(engine.runtime.description, engine.runtime.run, feeds, batches, seconds)
+
+    found = on_each(folder, devices, measure)
+    rows = [row for rows in found.results for row in rows]
+    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for way, run in _torch_ways(net.to(where), where):
+        report(f"timing {way}")
+        rows += _rows(way, run, feeds, batches, seconds)
+    return Comparison(
+        bundle=bundle.manifest.id,
+        processor=processor_name(),
+        gpu=torch.cuda.get_device_name() if where.type == "cuda" else None,
+        weights="random" if checkpoint is None else checkpoint.name,
+        rows=tuple(rows),
+        agreements=tuple(agreements),
+        absent=found.absent,
+        matmul_tflops=_matmul_tflops() if where.type == "cuda" else None,
+    )
+
+
+def plot(comparison: Comparison, path: Path) -> None:
+    """Latency and throughput over the batch size, a line for each way, as a PNG."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for way in dict.fromkeys(row.way for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.way == way]
+        style = "--" if way.startswith("torch") else "-"
+        batches = [row.batch for row in rows]
+        left.plot(batches, [row.p50_ms for row in rows], style, marker="o", label=way)
+        right.plot(batches, [row.windows_per_s for row in rows], style, marker="o", label=way)
+    for axes, title in ((left, "ms a call, median"), (right, "windows per second")):
+        axes.set(title=title, xlabel="windows in a call", yscale="log")
+        axes.grid(alpha=0.3, which="both")
+    left.legend(fontsize="small")
+    figure.suptitle(f"{comparison.bundle} on {comparison.gpu or comparison.processor}")
+    figure.savefig(path, dpi=120)
+
+
+def _feeds(bundle: Bundle, most: int) -> Feeds:
+    windows = [stand_in_window(bundle.manifest, seed=seed) for seed in range(min(most, 4))]
+    few = preprocess(windows, bundle.manifest)
+    return {n: np.resize(array, (most, *array.shape[1:])) for n, array in few.items()}
+
+
+def _rows(
+    way: str,
+    run: Callable[[Feeds], object],
+    feeds: Feeds,
+    batches: Sequence[int],
+    seconds: float,
+) -> list[Row]:
+    rows = []
+    for batch in batches:
+        some = {name: np.ascontiguousarray(array[:batch]) for name, array in feeds.items()}
+        for _ in range(_WARM_UP):
+            run(some)
+        times: list[float] = []
+        stop = time.perf_counter() + seconds
+        while not times or time.perf_counter() < stop:
+            started = time.perf_counter()
+            run(some)
+            times.append(time.perf_counter() - started)
+        p50, p95 = (float(p) for p in np.percentile(times, [50, 95]))
+        rows.append(Row(way, batch, len(times), p50 * 1e3, p95 * 1e3, batch / p50))
+    return rows
+
+
+def _agreement(engine: Engine) -> Agreement:
+    parity = verify(engine)
+    worst = max(parity.outputs, key=lambda d: d.error)
+    return Agreement(parity.runtime, worst.error, worst.allowed, parity.agreement)
+
+
+def _net(bundle: Bundle, checkpoint: Path | None) -> Net:
+    name = bundle.manifest.source.recipe
+    recipe = RECIPES[name]() if name in RECIPES else None
+    if recipe is None or recipe.inputs != bundle.manifest.inputs:
+        raise RuntimeUnavailable(
+            f"{bundle.folder}: was exported from a recipe {name!r} that this version of the code "
+            f"has not, so torch has no network to compare with: export it again"
+        )
+    net = build_net(recipe.net).eval()
+    if checkpoint is not None:
+        load_weights(net, load_checkpoint(checkpoint, recipe), str(checkpoint))
+    return net
+
+
+def _torch_ways(net: Net, where: torch.device) -> list[tuple[str, Callable[[Feeds], object]]]:
+    """Eager in fp32; and on a GPU in bf16, eager and compiled, which is what torch does best."""
+
+    def way(module: Callable[..., object], dtype: torch.dtype) -> Callable[[Feeds], object]:
+        def run(feeds: Feeds) -> list[NDArray[np.float32]]:
+            given = {n: torch.from_numpy(a).to(where) for n, a in feeds.items()}
+            is_low = dtype != torch.float32
+            with torch.inference_mode(), torch.autocast(where.type, dtype, enabled=is_low):
+                outputs = module(**given)
+            assert isinstance(outputs, tuple)
+            return [output.float().cpu().numpy() for output in outputs]
+
+        return run
+
+    device = "GPU" if where.type == "cuda" else "CPU"
+    ways = [
+        (f"torch eager fp32 {device}", way(net, torch.float32)),
+        (f"torch eager bf16 {device}", way(net, torch.bfloat16)),
+    ]
+    if where.type == "cuda":
+        # One graph for all batch sizes would be slower: each size is compiled for itself.
+        compiled = torch.compile(net, mode="max-autotune", dynamic=False)
+        ways.append((f"torch.compile bf16 {device}", way(compiled, torch.bfloat16)))
+    return ways
+
+
+def _matmul_tflops(size: int = 8192, calls: int = 20) -> float:
+    a = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
+    torch.cuda.synchronize()
+    best = float("inf")
+    for _ in range(calls):
+        started = time.perf_counter()
+        a @ a
+        torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best / 1e12
