@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Everything that needs an NVIDIA GPU, in one command: install, tests, compile, verify, bench.
+#
+#   tests/gpu/run.sh [OUT]        OUT (default: gpu-report) gets report.json, a log of each step, bench.png
+#
+# WHEELS=DIR   wheels to install from, without any network (default: tests/gpu/wheels, where it exists);
+#              without it pip asks its usual index. To fill it, on a machine like the GPU's:
+#                pip download -d tests/gpu/wheels ".[dev]" onnxruntime-gpu cuda-bindings tensorrt
+#                pip wheel --no-deps -w tests/gpu/wheels pycuda     (needs the CUDA toolkit)
+# PYTHON=EXE   use this environment as it is and install nothing.
+# RECIPE=NAME  what is exported, with random weights (default: joint); BUNDLE=DIR uses that bundle instead.
+#
+# A step that fails does not end the run: report.json says of each what ran and how it ended.
+# Exit code: 0 all ran and passed, 1 some did not, 3 there is no GPU and nothing ran.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+out=${1:-gpu-report}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+rm -f "$out/steps.jsonl" "$out/report.json"
+report() { python3 tests/gpu/report.py "$1" "$out" "${@:2}"; }
+
+step() { # NAME COMMAND...
+  local name=$1 started=$SECONDS code
+  shift
+  printf '\n== %s: %s\n' "$name" "$*"
+  "$@" 2>&1 | tee "$out/$name.log"
+  code=${PIPESTATUS[0]}
+  report step "$name" "$code" $((SECONDS - started)) "$*"
+  return "$code"
+}
+
+skip() { # NAME REASON
+  printf '\n== %s: not run: %s\n' "$1" "$2"
+  report skip "$1" "$2"
+}
+
+finish() { # EXIT-CODE
+  report finish || exit 1
+  exit "$1"
+}
+
+if ! step gpu python3 tests/gpu/report.py gpus "$out"; then
+  for name in install tests export compile doctor verify bench; do skip "$name" "there is no GPU"; done
+  finish 3
+fi
+command -v nvidia-smi >/dev/null && step nvidia-smi nvidia-smi
+
+if [ -n "${PYTHON:-}" ]; then
+  python=$PYTHON
+  skip install "PYTHON names an environment"
+else
+  wheels=${WHEELS:-tests/gpu/wheels}
+  from=()
+  [ -d "$wheels" ] && from=(--no-index --find-links "$wheels")
+  step venv python3 -m venv "$out/venv" || finish 1
+  python=$out/venv/bin/python
+  pip=("$python" -m pip install --disable-pip-version-check "${from[@]}")
+  # One by one: what cannot be installed takes nothing else with it.
+  step install "${pip[@]}" -e ".[dev]" || finish 1
+  step install-pycuda "${pip[@]}" pycuda
+  step install-cuda-bindings "${pip[@]}" cuda-bindings
+  step install-tensorrt "${pip[@]}" tensorrt
+  # The same module from two packages: the one with CUDA has to be the last.
+  step remove-onnxruntime "$python" -m pip uninstall --yes onnxruntime
+  step install-onnxruntime-gpu "${pip[@]}" onnxruntime-gpu ||
+    step restore-onnxruntime "${pip[@]}" onnxruntime
+fi
+
+# Plans and their key stay with the report: nothing of the user's is touched.
+export TELLS_CACHE=$out/cache TELLS_CONFIG=$out/config
+step tests env TELLS_REQUIRE_GPU=1 "$python" -m pytest tests/engines tests/train/test_precision.py
+
+bundle=${BUNDLE:-}
+if [ -z "$bundle" ]; then
+  bundle=$out/bundle
+  rm -rf "$bundle"
+  step export "$python" -m train export --recipe "${RECIPE:-joint}" --init random \
+    --precision fp16 bf16 --out "$bundle" || bundle=assets/demo
+else
+  skip export "BUNDLE names one"
+fi
+for precision in fp32 bf16 fp16; do
+  step "compile-$precision" "$python" -m engines compile "$bundle" --precision "$precision" \
+    --batch 1,4,16,32
+done
+step doctor "$python" -m engines doctor "$bundle"
+for precision in fp32 bf16 fp16; do
+  step "verify-$precision" "$python" -m engines verify "$bundle" --device cuda:0 ort-cuda:0 \
+    --precision "$precision"
+done
+step verify "$python" -m engines verify "$bundle" --device all
+step bench "$python" -m train bench "$bundle" --device all --batches 1 4 16 32 --out "$out"
+step stages "$python" -m engines bench "$bundle" --device cuda:0 --batches 1 4 16 32
+step cameras "$python" -m tests.gpu.cameras "$bundle" --cameras 32 --hop 0.25 --seconds 30
+finish "$(report code)"
