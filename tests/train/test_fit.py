@@ -217,6 +217,7 @@ def test_ctrl_c_ends_the_workers_too_and_the_run_goes_on_to_the_same_bits(
     assert same_run(tmp_path / "run", undisturbed, "fusion")
 
 
+@pytest.mark.slow
 def test_torchrun_shares_out_what_is_drawn(store: Path, tmp_path: Path) -> None:
     draws = tmp_path / "draws"
     draws.mkdir()

@@ -78,6 +78,7 @@ def test_settings_that_do_not_exist_or_make_no_sense(
         (["--data", "absent"], "absent: expected "),
         (["--data"], "fit needs --data for the stage face"),
         (["--accelerator", "cuda", "--devices", "64"], "--accelerator cuda --devices 64: "),
+        (["--precision", "16-mixed"], "needs a CUDA GPU; take bf16-mixed or 32-true here"),
     ],
 )
 def test_what_is_not_there(

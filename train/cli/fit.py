@@ -206,9 +206,13 @@ def _workers(arguments: argparse.Namespace, fabric: Any) -> int:
 
 def _fabric(arguments: argparse.Namespace) -> Any:
     """Fabric, launched: in one process, in those that torchrun has started, or in new ones."""
+    import torch
     from lightning_fabric import Fabric
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+    is_cuda = arguments.accelerator != "cpu" and torch.cuda.is_available()
+    if arguments.precision == "16-mixed" and not is_cuda:  # Fabric would take bf16 instead
+        raise TellsError("--precision 16-mixed: needs a CUDA GPU; take bf16-mixed or 32-true here")
     devices, nodes = arguments.devices or 1, 1
     started = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # by torchrun, on this machine
     if started:
