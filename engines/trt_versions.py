@@ -129,6 +129,13 @@ class TensorRt:
             return engine.create_execution_context()
         return engine.create_execution_context(strategies.ON_PROFILE_CHANGE)
 
+    def type_name(self, data_type: Any) -> str:
+        """Numpy's name of fp32, TensorRT's own of anything else.
+
+        Its `nptype` of 8.5 asks numpy for what numpy no longer has.
+        """
+        return "float32" if data_type == self.module.DataType.FLOAT else str(data_type)
+
     def does_not_start(self, log: BuildLog) -> RuntimeUnavailable:
         """The error for a builder or runtime that TensorRT refuses to make."""
         reason = log.reason
@@ -173,7 +180,8 @@ class TensorRt:
         self._set_precision(config, network, wanted.precision)
         for batch in wanted.batches:
             self._add_profile(builder, config, network, batch)
-        cache = config.create_timing_cache(wanted.timings)
+        # None where what is given does not fit this machine after all.
+        cache = config.create_timing_cache(wanted.timings) or config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
         if self.has_progress:
             config.progress_monitor = self._monitor(progress)

@@ -101,7 +101,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", type=Path, action="append", metavar="DIR", help="repeatable (default: demo)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, ort (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, ort, cuda:0, ort-cuda:0 (default: %(default)s)"
+    )
     parser.add_argument("--pose-model", type=Path, metavar="FILE", help="another .task file")
     parser.add_argument("--face-model", type=Path, metavar="FILE", help="another .tflite file")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")

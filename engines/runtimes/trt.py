@@ -167,7 +167,7 @@ class TrtRuntime(Closing):
         return {
             name: TensorSpec(
                 tuple(s if s >= 0 else None for s in map(int, engine.get_tensor_shape(name))),
-                str(np.dtype(self._trt.module.nptype(engine.get_tensor_dtype(name)))),
+                self._trt.type_name(engine.get_tensor_dtype(name)),
             )
             for name in names
             if engine.get_tensor_mode(name) == wanted

@@ -221,7 +221,7 @@ class Engine:
         return [s if isinstance(s, int) else -1 for s in self._all[name].shape]
 
     def get_tensor_dtype(self, name: str) -> str:
-        return str(self._all[name].type)
+        return {"tensor(float)": "float"}.get(self._all[name].type, "other")
 
     def get_tensor_mode(self, name: str) -> str:
         return "input" if name in self._inputs else "output"
@@ -252,7 +252,6 @@ class Generation:
         network = {8: {"EXPLICIT_BATCH": 0}, 10: {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}, 11: {}}
         module.NetworkDefinitionCreationFlag = SimpleNamespace(**network[self.major])
         module.TensorIOMode = SimpleNamespace(INPUT="input", OUTPUT="output")
-        module.nptype = {"tensor(float)": np.float32}.__getitem__
         module.Runtime = self._runtime
         if self.has_progress:
             module.IProgressMonitor = type("IProgressMonitor", (), {})
