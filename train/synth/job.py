@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -70,9 +71,7 @@ def synthesise(options: SynthOptions, workers: int, report: Callable[[int, int],
             report(finished, count)
     finally:
         crew.dismiss()
-    videos = [
-        _VIDEO.validate_json(options.record(k).read_text("utf-8")) for k in range(options.clips)
-    ]
+    videos = [_recorded(options.record(k)) for k in range(options.clips)]
     write_summary(options.out, options.layout, videos)
     return Tally(len(todo), frames, resumed, crew.hangs, time.monotonic() - started)
 
@@ -84,7 +83,7 @@ def _claim(options: SynthOptions) -> None:
         del own[key]
     path = options.out / RECORDS / "options.json"
     if path.exists():
-        other = json.loads(path.read_text(encoding="utf-8"))
+        other = _begun_with(path)
         changed = sorted(key for key in own if own[key] != other.get(key))
         if changed:
             raise DataError(
@@ -93,6 +92,25 @@ def _claim(options: SynthOptions) -> None:
             )
         return
     path.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
+
+
+def _begun_with(path: Path) -> dict[str, object]:
+    try:
+        other = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        other = None
+    if not isinstance(other, dict):
+        raise DataError(f"{path}: expected the options of an earlier run; name a new folder")
+    return other
+
+
+def _recorded(path: Path) -> Video:
+    try:
+        return _VIDEO.validate_json(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise DataError(
+            f"{path}: expected the record of a video; remove the file, and it is rendered again"
+        ) from None
 
 
 @dataclass(eq=False)
