@@ -1,0 +1,143 @@
+"""Rendered pictures show the person where the bones are."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from engines.errors import RuntimeUnavailable
+from tests.conftest import missing
+from tests.train.synth.performances import show
+from train.synth.body import Body, skin_matrices
+from train.synth.controls import still
+from train.synth.keypoints import carry, openpose, openpose_places
+from train.synth.render import Renderer
+from train.synth.rig import pose
+from train.synth.scene import Scene, draw_camera, draw_scene
+
+SIZE = (180, 320)
+GREEN = np.full((*SIZE, 3), (0, 255, 0), np.uint8)
+NO_SHAPES = np.zeros(0, np.float32)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    """One graphics context for all."""
+    try:
+        with Renderer(SIZE) as renderer:
+            yield renderer
+    except RuntimeUnavailable as error:
+        missing("SHARED", str(error))
+
+
+def scene(body: Body, seed: int = 3) -> Scene:
+    return draw_scene(np.random.default_rng(seed), body)
+
+
+def is_person(picture: np.ndarray) -> np.ndarray:
+    return np.asarray((picture != GREEN).any(-1))
+
+
+def test_every_keypoint_of_the_body_lies_on_the_person(
+    renderer: Renderer, people: tuple[Body, ...]
+) -> None:
+    for body in people:
+        renderer.show(body.avatar)
+        for seed in range(3):
+            place = scene(body, seed)
+            bones = show(body, 22, seed).bones[40:41]
+            picture = renderer.draw(skin_matrices(body, bones[0]), NO_SHAPES, place, GREEN)
+            person = is_person(picture)
+            assert 0.1 < person.mean() < 0.9
+            chosen = [0, 1, 2, 3, 4, 5, 6, 7, 15, 16, *range(95, 137)]
+            points = openpose(body, bones, partial(place.camera.project, size=SIZE), SIZE)[0]
+            seen = points[chosen][points[chosen, 2] > 0]
+            assert len(seen) > 20
+            x, y = seen[:, 0].astype(int), seen[:, 1].astype(int)
+            assert person[y, x].mean() > 0.9
+
+
+def test_a_picture_follows_the_arm_and_is_the_same_twice(renderer: Renderer, man: Body) -> None:
+    renderer.show(man.avatar)
+    bones, place = show(man, 3, 0).bones, scene(man)
+    rest, again, up = (
+        renderer.draw(skin_matrices(man, bones[k]), NO_SHAPES, place, GREEN) for k in (0, 0, 45)
+    )
+    np.testing.assert_array_equal(rest, again)
+    changed = (rest != up).any(-1)
+    points = carry(man, bones[[0, 45]], openpose_places(man))
+    k = list(openpose_places(man)).index(7 if points[0, 11, 0] == points[1, 11, 0] else 4)
+    assert changed.mean() > 0.01
+    xy = place.camera.project(points[1, k], SIZE).astype(int)
+    around = changed[max(xy[1] - 12, 0) : xy[1] + 12, max(xy[0] - 12, 0) : xy[0] + 12]
+    assert around.mean() > 0.2
+
+
+def test_blend_shapes_change_the_face_and_nothing_else(renderer: Renderer, mime: Body) -> None:
+    renderer.show(mime.avatar)
+    bones, _ = pose(mime, still(np.zeros(1), mime, is_seated=True))
+    place, shapes = scene(mime), np.zeros(175, np.float32)
+    skin = skin_matrices(mime, bones[0])
+    before = renderer.draw(skin, shapes, place, GREEN)
+    shapes[mime.avatar.morph_names.index("AK_25_JawOpen")] = 1
+    opened = renderer.draw(skin, shapes, place, GREEN)
+    changed = np.argwhere((before != opened).any(-1))
+    assert len(changed) > 20
+    mouth = place.camera.project(mime.landmarks["mouth"].point, SIZE)[::-1]
+    chin = place.camera.project(mime.landmarks["chin"].point, SIZE)[::-1]
+    reach = 4 * np.linalg.norm(mouth - chin)
+    assert np.linalg.norm(changed - mouth, axis=1).max() < reach
+    shapes[:] = 0
+    np.testing.assert_array_equal(renderer.draw(skin, shapes, place, GREEN), before)
+
+
+def test_light_clothes_background_and_camera_show(renderer: Renderer, man: Body) -> None:
+    renderer.show(man.avatar)
+    bones = skin_matrices(man, show(man, 20, 0).bones[0])
+    place = scene(man)
+    first = renderer.draw(bones, NO_SHAPES, place, GREEN)
+    dark = replace(place, key_colour=place.key_colour * np.float32(0.2))
+    assert renderer.draw(bones, NO_SHAPES, dark, GREEN)[is_person(first)].mean() < (
+        first[is_person(first)].mean() - 5
+    )
+    dyed = replace(place, clothes=np.diag([1.0, 0.3, 0.3]).astype(np.float32))
+    red = renderer.draw(bones, NO_SHAPES, dyed, GREEN).astype(float).mean((0, 1))
+    assert red[2] < first.astype(float).mean((0, 1))[2] - 3
+    moved = replace(place, camera=draw_camera(np.random.default_rng(99), man))
+    assert (is_person(renderer.draw(bones, NO_SHAPES, moved, GREEN)) != is_person(first)).any()
+    blue = renderer.draw(bones, NO_SHAPES, place, GREEN[..., [0, 2, 1]])
+    np.testing.assert_array_equal(blue[0, 0], [0, 0, 255])
+    apart = (blue == first).all(-1) != is_person(first)  # edges mix both
+    assert apart.mean() < 0.03
+    assert (blue == first).all(-1).mean() > 0.1
+
+
+def test_cameras_show_heads_and_hands_from_many_places(man: Body) -> None:
+    eyes, lenses = [], set()
+    for seed in range(40):
+        camera = draw_camera(np.random.default_rng(seed), man)
+        x, y = camera.project(man.landmarks["nose"].point, (360, 640))
+        assert 0 < x < 640
+        assert 0 < y < 360
+        eyes.append(camera.eye)
+        lenses.add(round(camera.field_of_view, 3))
+    assert len(lenses) > 30
+    assert np.ptp(eyes, axis=0).min() > 30
+
+
+def test_without_egl_it_is_said_what_to_install() -> None:
+    code = "from train.synth.render import Renderer; Renderer((96, 96))"
+    hidden = {"__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent", "__EGL_VENDOR_LIBRARY_FILENAMES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | hidden, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "RuntimeUnavailable: rendering needs OpenGL through EGL" in last
+    assert "libegl1" in last
