@@ -7,7 +7,7 @@
 | fp16                | builder flag, by layer   | the graph's own types | as in 10    |
 | bf16                | not there                | the graph's own types | as in 10    |
 | progress monitor    | not there                | `config.progress_...` | as in 10    |
-| LayerNormalization  | not read, opset <= 17    | read                  | read        |
+| opset               | up to 16 (`--opset 16`)  | up to 22              | as in 10    |
 
 Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timing caches.
 """
@@ -29,8 +29,10 @@ from engines.errors import (
 OLDEST = (8, 5)
 _TYPED_SINCE = (10, 0)
 _ALWAYS_TYPED_SINCE = (11, 0)
-_FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY", "NORMALIZATION")
-"""Of an 8.5 network with fp16: what overflows or loses too much there."""
+_FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY")
+_FP32_MARK = "_fp32"
+"""Kinds and names of an 8.5 network's layers that overflow or lose too much in fp16; an export with
+`--opset 16` marks the parts of norms so."""
 
 
 class BuildLog:
@@ -208,7 +210,11 @@ class TensorRt:
             return
         reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         first = " ".join(reasons[0].split())[:240] if reasons else "no reason given"
-        cure = "" if self.is_typed else "; TensorRT 10 or newer reads it"
+        cure = (
+            ""
+            if self.is_typed
+            else "; TensorRT 10 reads it, 8.5 what `train export --opset 16` writes"
+        )
         raise GraphMismatch(
             f"{wanted.name}: TensorRT {self.version} cannot read this graph ({first}){cure}"
         )
@@ -227,8 +233,9 @@ class TensorRt:
         kinds = [getattr(self.module.LayerType, name, None) for name in _FP32_LAYERS]
         for index in range(network.num_layers):
             layer = network.get_layer(index)
+            is_delicate = layer.type in kinds or _FP32_MARK in layer.name
             # A shape computed by a reduction has no precision to choose.
-            if layer.type in kinds and layer.get_output(0).dtype == self.module.DataType.FLOAT:
+            if is_delicate and layer.get_output(0).dtype == self.module.DataType.FLOAT:
                 yield layer
 
     def _add_profile(self, builder: Any, config: Any, network: Any, batch: int) -> None:

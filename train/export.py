@@ -35,6 +35,7 @@ from train.checkpoint import load_checkpoint, load_weights
 from train.golden import golden_windows, spread_logits
 from train.graph import OPSET, ExportError, write_graph
 from train.models.heads import Net, build_net
+from train.older_opset import OLD_OPSET, rewrite_older
 from train.perception import perception_of
 from train.precision import OPSETS, LowPrecision, measure, write_lower
 from train.recipes import Recipe
@@ -71,6 +72,8 @@ class ExportOptions:
     """What this checkpoint must not be taken for, beside what the recipe says."""
     precisions: tuple[LowPrecision, ...] = ()
     """Of further graphs, for GPUs."""
+    opset: int = OPSET
+    """Of the fp32 graph: `OPSET`, or `OLD_OPSET` for TensorRT 8.5."""
 
 
 def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]) -> Bundle:
@@ -112,6 +115,8 @@ def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]
             save_golden(staging / _GOLDEN, windows, feeds, outputs)
             low = [_low_graph(p, staging, feeds, outputs, report) for p in options.precisions]
             manifest = replace(manifest, graphs=(*manifest.graphs, *low))
+            if options.opset == OLD_OPSET:
+                rewrite_older(staging / _GRAPH)
             manifest = _with_digests(manifest, staging)
             files = {g.file: staging / g.file for g in manifest.graphs}
             files[_GOLDEN] = staging / _GOLDEN
@@ -142,7 +147,7 @@ def draft_manifest(recipe: Recipe, options: ExportOptions) -> Manifest:
             recipe=recipe.name,
             data="untrained" if is_untrained else options.data,
         ),
-        graphs=(Graph(file=_GRAPH, sha256=_UNHASHED, precision="fp32", opset=OPSET),),
+        graphs=(Graph(file=_GRAPH, sha256=_UNHASHED, precision="fp32", opset=options.opset),),
         window=recipe.window,
         perception=perception_of(recipe),
         inputs=recipe.inputs,

@@ -79,7 +79,8 @@ class OnnxParser:
         for node in model.graph.node:
             kind = {"ReduceMean": LayerType.REDUCE}.get(node.op_type, LayerType.OTHER)
             output = SimpleNamespace(dtype="float")
-            layer = SimpleNamespace(type=kind, precision=None, get_output=lambda _, o=output: o)
+            layer = SimpleNamespace(type=kind, precision=None, name=node.name)
+            layer.get_output = lambda _, o=output: o
             self.network.layers.append(layer)
         return True
 

@@ -3,6 +3,7 @@
 import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,7 @@ from tests.engines.fake_cuda import FakeGpu, FakeLibcuda
 from tests.engines.fake_machine import FakeMachine
 from tests.engines.fake_tensorrt import Generation
 from tests.engines.tiny_bundle import write_tiny_bundle
+from train.older_opset import FP32_MARK
 
 VERSIONS = ("8.5.3.1", "10.13.3.9", "11.4.0.106")
 
@@ -71,6 +73,20 @@ def test_fp16_is_a_flag_and_layers_in_8_5_and_a_graph_since(
         assert all(layer.precision is None for layer in network.layers)
     (key,) = machine.cache.keys()
     assert key.precision == "fp16"
+
+
+def test_8_5_keeps_what_an_older_graph_marks_in_fp32() -> None:
+    """The mark is written by `train.older_opset` and read by `engines.trt_versions`."""
+    trt = TensorRt(Generation("8.5.3.1", FakeGpu()).module)
+
+    def layer(name: str, dtype: str = "float") -> SimpleNamespace:
+        output = SimpleNamespace(dtype=dtype)
+        return SimpleNamespace(type=0, name=name, get_output=lambda _: output)
+
+    norm, product, shape = layer(f"norm{FP32_MARK}_3"), layer("product"), layer("n_fp32_1", "int")
+    layers = [norm, product, shape]
+    network = SimpleNamespace(num_layers=3, get_layer=layers.__getitem__)
+    assert list(trt._delicate_layers(network)) == [norm]
 
 
 def test_a_precision_that_is_not_there_is_refused(modern: FakeMachine, tiny: Path) -> None:

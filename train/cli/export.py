@@ -38,6 +38,10 @@ def add(commands: Subparsers) -> None:
         "--precision", nargs="+", default=[], choices=["fp16", "bf16"],
         help="further graphs, for GPUs; what they lose is measured and written down",
     )  # fmt: skip
+    parser.add_argument(
+        "--opset", type=int, default=18, choices=[16, 18],
+        help="of the fp32 graph: 16 for TensorRT 8.5 (JetPack 5); default: 18",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -59,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         data_licence=arguments.data_licence,
         limits=arguments.limits,
+        opset=arguments.opset,
         precisions=tuple(dict.fromkeys(arguments.precision)),
     )
 
