@@ -12,10 +12,7 @@ from tests.train.tiny_recipe import tiny
 from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
 from train.perception import perception_of
 
-NOTHING = Augmentation(
-    mirror=0, speed=0, shift=0, light=0, blur=0, noise=0, jitter=0, joint_loss=0,
-    evidence_loss=0, thinning=0,
-)  # fmt: skip
+NOTHING = Augmentation(**{entry.name: 0 for entry in fields(Augmentation)})
 J = {name: k for k, name in enumerate(MEDIAPIPE33.joints)}
 
 
@@ -102,6 +99,18 @@ def test_light_is_the_same_in_all_pictures_of_a_window() -> None:
     out = augment(np.random.default_rng(2), window, replace(NOTHING, light=0.3))
     assert changed(out, window) == {"rgb", "faces"}
     assert (out.rgb == out.rgb[:1]).all()
+
+
+def test_a_face_is_bent_alike_in_all_pictures_of_a_window() -> None:
+    window, rng = some_window(), np.random.default_rng(3)
+    how = replace(NOTHING, bend=0.022)
+    edges = []
+    for _ in range(20):
+        out = augment(rng, window, how)
+        assert changed(out, window) == {"faces"}
+        assert (out.faces == out.faces[:1]).all()
+        edges.append(int((out.faces[0, 14, :, 0] < 75).sum()))  # the edge lies at 14 of 28 px
+    assert 10 <= min(edges) < 14 < max(edges) <= 18
 
 
 def test_frames_that_the_store_left_black_stay_black() -> None:

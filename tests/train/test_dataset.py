@@ -1,7 +1,7 @@
 """Examples and tensors: where windows lie, what they are called; they are the runtime's own."""
 
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,7 @@ from train.smg import CLASSES as SMG_CLASSES
 from train.store import Span, Store, StoredVideo, open_store
 
 SPAN_S = tiny().window.span_s
-CALM = Augmentation(
-    mirror=0, speed=0.2, shift=0, light=0, blur=0, noise=0, jitter=0, joint_loss=0,
-    evidence_loss=0, thinning=0,
-)  # fmt: skip
+CALM = Augmentation(**{entry.name: 0 for entry in fields(Augmentation)} | {"speed": 0.2})
 
 
 def video(end: float, *spans: tuple[int, float, float], start: float = 0.0) -> StoredVideo:

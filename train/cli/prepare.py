@@ -84,12 +84,13 @@ def run(arguments: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
             raise
-    frames = max(tally.frames, 1)
-    print(
-        f"{tally.videos} videos, {tally.frames} frames in {tally.seconds:.1f} s "
-        f"({tally.frames / tally.seconds:.1f} frames/s): person in {tally.poses / frames:.1%}, "
-        f"face in {tally.faces / frames:.1%}; {tally.resumed} videos were there already"
-    )
+    if tally.frames:
+        print(
+            f"{tally.videos} videos, {tally.frames} frames in {tally.seconds:.1f} s "
+            f"({tally.frames / tally.seconds:.1f} frames/s): "
+            f"person in {tally.poses / tally.frames:.1%}, face in {tally.faces / tally.frames:.1%}"
+        )
+    print(f"{tally.resumed} videos were there already")
     for reason, count in tally.skipped.items():
         print(f"{count} x {reason}")
 
