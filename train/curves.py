@@ -42,6 +42,7 @@ class Curves:
         )  # fmt: skip
         if is_shown:
             with cannot_be_written(folder):
+                folder.mkdir(parents=True, exist_ok=True)
                 name = f"events.out.tfevents.{int(time.time())}.{os.getpid()}.{steps.start}"
                 self._file = (folder / name).open("wb")
                 self._writer = RecordWriter(self._file)

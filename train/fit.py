@@ -25,7 +25,7 @@ from train.draws import Draws
 from train.fit_state import FitState, begin
 from train.initial_weights import Initial, initial_net
 from train.recipes import Recipe
-from train.run_folder import cannot_be_written, result_of, write_json
+from train.run_folder import result_of, write_json
 from train.stages import StageConfig, loss_of
 from train.training_data import Sources, TrainingData, training_data, validation_data
 from train.window_metrics import evaluate_windows
@@ -67,15 +67,11 @@ def fit_stage(
     folder = run / stage
     if (result := result_of(run, stage)) is not None:
         return result
-    with cannot_be_written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     data = training_data(recipe, stage, config, sources, seed)
     held_out = validation_data(recipe, stage, sources)
-    net = initial_net(recipe, stage, run, initial, seed)
-    state = begin(fabric, recipe, stage, config, net)
+    state = begin(fabric, recipe, stage, config, initial_net(recipe, stage, run, initial, seed))
     state.resume(folder, fabric)
-    is_over = state.worse >= config.patience
-    steps = range(state.step, state.step if is_over else config.steps)
+    steps = state.steps_left(config)
     curves = Curves(folder, stage, steps, is_shown=fabric.is_global_zero)
     with ended_by_signals() as is_ended, curves:
         for step, batch in _batches(fabric, data, config, steps, seed, workers):

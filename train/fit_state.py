@@ -33,6 +33,11 @@ class FitState:
     last: dict[str, float] = field(default_factory=dict)
     """Metrics of the last evaluation."""
 
+    def steps_left(self, config: StageConfig) -> range:
+        """Which steps are still to be made: none after an early end."""
+        is_over = self.worse >= config.patience
+        return range(self.step, self.step if is_over else config.steps)
+
     def judge(self, metrics: dict[str, float]) -> bool:
         """Whether these metrics are the best so far; without validation data the last ones are."""
         self.last = metrics
