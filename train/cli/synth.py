@@ -20,8 +20,12 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--clips", required=True, type=int, metavar="N", help="videos in all")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "--untrimmed", action="store_true", help="long videos of many gestures; default: one each"
+    )
+    kind.add_argument(
+        "--portraits", action="store_true", help="moments of faces without gestures, for emotion"
     )
     parser.add_argument(
         "--length-s", type=float, default=24.0, help="of an untrimmed video; default: 24"
@@ -105,4 +109,5 @@ def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
         layout=arguments.layout,
         size=size,
         xlsx=not arguments.no_xlsx,
+        is_portrait=arguments.portraits,
     )

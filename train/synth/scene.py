@@ -8,6 +8,10 @@ from train.synth.body import Body
 from train.synth.rotations import Floats, about, nod_turn_tilt, unit
 
 _NEAR, _FAR = 5.0, 2000.0
+SHOWN_CM = (66.0, 120.0)
+"""Of a person's height, in the picture: head and elbows at least."""
+PORTRAIT_CM = (42.0, 90.0)
+"""Head and shoulders at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +75,13 @@ class Scene:
         return {name: getattr(self, name) for name in names}
 
 
-def draw_camera(rng: np.random.Generator, body: Body) -> Camera:
-    """From a laptop's webcam to a press conference: head and elbows are in the picture."""
+def draw_camera(
+    rng: np.random.Generator, body: Body, shown_cm: tuple[float, float] = SHOWN_CM
+) -> Camera:
+    """From a laptop's webcam to a press conference."""
     head = body.landmarks["eyes"].point
     fov = np.radians(rng.uniform(24, 62))
-    shown = rng.uniform(66, 120)  # cm of the person's height that fill the picture
+    shown = rng.uniform(*shown_cm)
     distance = shown / (2 * np.tan(fov / 2))
     top = head[1] + rng.uniform(13, 26)
     target = np.array([rng.normal(0, 6), top - shown / 2, 2.0])
@@ -90,7 +96,9 @@ def draw_camera(rng: np.random.Generator, body: Body) -> Camera:
     return Camera(eye, np.asarray(roll @ rotation, np.float32), float(fov))
 
 
-def draw_scene(rng: np.random.Generator, body: Body) -> Scene:
+def draw_scene(
+    rng: np.random.Generator, body: Body, shown_cm: tuple[float, float] = SHOWN_CM
+) -> Scene:
     """Camera, light and clothes."""
 
     def towards(azimuth: float, elevation: float) -> Floats:
@@ -109,7 +117,7 @@ def draw_scene(rng: np.random.Generator, body: Body) -> Scene:
     strength = rng.uniform(0.35, 0.85)
     ambient = rng.uniform(0.25, 0.55)
     return Scene(
-        camera=draw_camera(rng, body),
+        camera=draw_camera(rng, body, shown_cm),
         key=key,
         key_colour=colour(strength, 0.08),
         fill=fill,

@@ -19,6 +19,8 @@ _REST_AFTER_S = (0.4, 3.0)
 """Between two gestures."""
 _ILLUSTRATE = 0.35
 """How often there is lively speech in such a pause."""
+PORTRAIT_S = 0.35
+"""Four to ten frames."""
 Plan = tuple[tuple[TimedLabel, ...], Controls]
 
 
@@ -50,6 +52,11 @@ def trimmed(
     start, end = float(t[0]) + rng.uniform(0, margin), float(t[-1]) - rng.uniform(0, margin)
     perform(rng, controls, body, label, start, end)
     return _record(body, controls, (TimedLabel(label, start, end),), emotion)
+
+
+def portrait(rng: np.random.Generator, body: Body, t: Times, emotion: int) -> Performance:
+    """A moment of a face that shows an emotion; no gesture, and nothing of it is labelled."""
+    return _record(body, idle(rng, body, t, emotion), (), emotion)
 
 
 def plan(
