@@ -177,7 +177,8 @@ class TensorRt:
         except TypeError:  # "factory function returned nullptr": the reason is in the log
             raise self.does_not_start(log) from None
         network = builder.create_network(self._network_flags())
-        self._parse(network, logger, wanted)
+        # Its weights lie in the parser, which therefore lives until the plan is made.
+        parser = self._parse(network, logger, wanted)
         config = builder.create_builder_config()
         self._set_precision(config, network, wanted.precision)
         for batch in wanted.batches:
@@ -185,9 +186,11 @@ class TensorRt:
         # None where what is given does not fit this machine after all.
         cache = config.create_timing_cache(wanted.timings) or config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
-        if self.has_progress:
-            config.progress_monitor = self._monitor(progress)
+        monitor = self._monitor(progress) if self.has_progress else None
+        if monitor is not None:
+            config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
+        del parser, monitor
         if progress.is_cancelled:
             raise KeyboardInterrupt
         if plan is None:
@@ -204,10 +207,10 @@ class TensorRt:
         chosen = flags.STRONGLY_TYPED if self.is_typed else flags.EXPLICIT_BATCH
         return 1 << int(chosen)
 
-    def _parse(self, network: Any, logger: Any, wanted: Build) -> None:
+    def _parse(self, network: Any, logger: Any, wanted: Build) -> Any:
         parser = self.module.OnnxParser(network, logger)
         if parser.parse(wanted.graph):
-            return
+            return parser
         reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         first = " ".join(reasons[0].split())[:240] if reasons else "no reason given"
         cure = (

@@ -20,7 +20,15 @@ from engines.compile import find_plan
 from engines.errors import GpuError, PlanTampered
 from engines.gpu import find_gpu
 from engines.plan_cache import PlanCache, user_plan_cache
-from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds
+from engines.runtimes import (
+    Feeds,
+    Floats,
+    Owner,
+    Precision,
+    TensorSpec,
+    check_finite,
+    check_shapes,
+)
 from engines.runtimes.cuda import Cuda, out_of_memory
 from engines.runtimes.cuda_graphs import CudaGraph, load_graphs
 from engines.trt_versions import BuildLog, load_tensorrt
@@ -95,7 +103,7 @@ class TrtRuntime(Closing):
             GpuError: something happened to the GPU.
         """
         self._owner.check()
-        check_feeds(feeds, self.inputs)
+        check_shapes(feeds, self.inputs)
         num_windows = len(next(iter(feeds.values())))
         outputs = {
             name: np.empty((num_windows, *_row(spec)), np.float32)
@@ -107,6 +115,8 @@ class TrtRuntime(Closing):
                     slot = self._slots[turn % _SLOTS]
                     self._collect(slot, outputs)
                     self._begin(slot, rows, batch, feeds)
+                    # While the GPU computes: what it makes of bad values is not looked at.
+                    check_finite({n: a[rows.start : rows.stop] for n, a in feeds.items()})
                 for slot in sorted(self._slots, key=lambda s: s.rows.start if s.rows else -1):
                     self._collect(slot, outputs)
             finally:
@@ -222,12 +232,12 @@ class TrtRuntime(Closing):
         return graphs
 
     def _begin(self, slot: _Slot, rows: range, batch: int, feeds: Feeds) -> None:
+        slot.rows = rows
         for name, array in feeds.items():
             slot.staged[name][: len(rows)] = array[rows.start : rows.stop]
             self._cuda.upload(slot.staged[name][:batch], slot.memory[name], self._uploads)
         slot.uploaded.record(self._uploads)
         self._compute.wait_for_event(slot.uploaded)
-        slot.rows = rows
         if batch in slot.graphs:
             slot.graphs[batch].launch(self._compute.handle)
         else:

@@ -5,7 +5,8 @@
 #
 # WHEELS=DIR   wheels to install from, without any network (default: tests/gpu/wheels, where it exists);
 #              without it pip asks its usual index. To fill it, on a machine like the GPU's:
-#                pip download -d tests/gpu/wheels ".[dev]" onnxruntime-gpu cuda-bindings tensorrt
+#                pip download -d tests/gpu/wheels hatchling editables ".[dev]" onnxruntime-gpu cuda-bindings
+#                pip download -d tests/gpu/wheels tensorrt          (needs NVIDIA's package index)
 #                pip wheel --no-deps -w tests/gpu/wheels pycuda     (needs the CUDA toolkit)
 # PYTHON=EXE   use this environment as it is and install nothing.
 # RECIPE=NAME  what is exported, with random weights (default: joint); BUNDLE=DIR uses that bundle instead.
