@@ -29,6 +29,7 @@ from engines.runtimes import (
     check_finite,
     check_shapes,
 )
+from engines.runtimes.batches import cut
 from engines.runtimes.cuda import Cuda, out_of_memory
 from engines.runtimes.cuda_graphs import CudaGraph, load_graphs
 from engines.trt_versions import BuildLog, load_tensorrt
@@ -277,28 +278,6 @@ class TrtRuntime(Closing):
         return GpuError(
             f"{self._device}: TensorRT cannot run the plan ({reason}); compile it again"
         )
-
-
-def cut(num_windows: int, batches: tuple[int, ...]) -> list[tuple[range, int]]:
-    """Which rows run in which compiled batch size; the sizes ascend.
-
-    A larger batch with a few idle rows is faster than several small ones, so the smallest size that
-    holds what is left is taken if at least half of it is used, else the largest that is filled.
-    """
-    parts: list[tuple[range, int]] = []
-    start = 0
-    while (left := num_windows - start) > 0:
-        holding = next((b for b in batches if b >= left), None)
-        filled = max((b for b in batches if b <= left), default=None)
-        if holding is not None and (filled is None or holding <= 2 * left):
-            batch = holding
-        else:
-            assert filled is not None  # neither larger nor smaller: there would be no sizes
-            batch = filled
-        rows = range(start, min(start + batch, num_windows))
-        parts.append((rows, batch))
-        start = rows.stop
-    return parts
 
 
 def _row(spec: TensorSpec) -> tuple[int, ...]:

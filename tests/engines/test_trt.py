@@ -19,7 +19,8 @@ from engines.errors import (
     TellsError,
 )
 from engines.runtimes import Floats, open_runtime
-from engines.runtimes.trt import TrtRuntime, cut
+from engines.runtimes.batches import cut
+from engines.runtimes.trt import TrtRuntime
 from tests.engines.fake_cuda import FakeLibcuda
 from tests.engines.fake_machine import FakeMachine
 from tests.engines.tiny_bundle import reference_logits
