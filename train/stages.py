@@ -73,15 +73,19 @@ _FULL = {
     "fusion": StageConfig(steps=30_000, batch=64, lr=2e-4, branch_lr=0.1, eval_every=1000),
 }
 _DEMO = {
-    "pose": StageConfig(steps=9000, batch=64, lr=2e-3, eval_every=500),
-    "rgb": StageConfig(steps=1500, batch=16, lr=6e-4, eval_every=250),
-    "face": StageConfig(steps=1200, batch=16, lr=8e-4, eval_every=150),
-    "fusion": StageConfig(steps=1500, batch=16, lr=6e-4, branch_lr=0.35, eval_every=150),
+    "pose": StageConfig(
+        steps=9000, batch=32, lr=1.5e-3, ema=0.995, balance=0.7, eval_every=500, patience=20
+    ),
+    "rgb": StageConfig(steps=4000, batch=16, lr=6e-4, ema=0.995, balance=0.7, eval_every=250),
+    "face": StageConfig(steps=2000, batch=16, lr=6e-4, ema=0.99, balance=0.0, eval_every=200),
+    "fusion": StageConfig(
+        steps=2000, batch=16, lr=6e-4, branch_lr=0.5, ema=0.995, balance=0.7, eval_every=200
+    ),
 }
 
 
 def default_stage(recipe: Recipe, stage: str) -> StageConfig:
-    """The demo's are for an hour or two on two cores, the others' for a GPU."""
+    """The demo's are for two cores and some hours, the others' for a GPU."""
     return (_DEMO if recipe.name == "demo" else _FULL)[stage]
 
 
