@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from engines.bench import processor_name, stand_in_window
 from engines.bundle import Bundle, load_bundle
@@ -68,12 +69,22 @@ class Comparison:
     rows: tuple[Row, ...]
     agreements: tuple[Agreement, ...]
     absent: tuple[Absent, ...]
+    gflop: float
+    """Of one window, counted by torch: two for each multiplication with its addition."""
     matmul_tflops: float | None
     """What a plain bf16 product of 8192 x 8192 reaches on the GPU."""
 
+    @property
+    def share_of_peak(self) -> float | None:
+        """The best throughput over what the plain product reaches; None without a GPU."""
+        if self.matmul_tflops is None or not self.rows:
+            return None
+        best = max(row.windows_per_s for row in self.rows)
+        return best * self.gflop / 1e3 / self.matmul_tflops
+
     def to_json(self) -> str:
         """One JSON object."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return json.dumps(asdict(self) | {"share_of_peak": self.share_of_peak}, indent=2) + "\n"
 
     def to_table(self) -> str:
         """Lines for people."""
@@ -93,8 +104,12 @@ class Comparison:
             for a in self.agreements
         ]
         lines += [f"not there: {a.device}: {a.why}" for a in self.absent]
-        if self.matmul_tflops is not None:
-            lines.append(f"a bf16 product of 8192 x 8192: {self.matmul_tflops:.0f} TFLOP/s")
+        lines.append(f"a window is {self.gflop:.1f} GFLOP")
+        if self.share_of_peak is not None:
+            lines.append(
+                f"a bf16 product of 8192 x 8192 reaches {self.matmul_tflops:.0f} TFLOP/s, the best "
+                f"throughput above {self.share_of_peak:.0%} of that"
+            )
         return "\n".join(lines)
 
 
@@ -134,6 +149,7 @@ def compare(
 
     found = on_each(folder, devices, measure)
     rows = [row for rows in found.results for row in rows]
+    gflop = _gflop(net, feeds)
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for way, run in _torch_ways(net.to(where), where):
         report(f"timing {way}")
@@ -146,6 +162,7 @@ def compare(
         rows=tuple(rows),
         agreements=tuple(agreements),
         absent=found.absent,
+        gflop=gflop,
         matmul_tflops=_matmul_tflops() if where.type == "cuda" else None,
     )
 
@@ -241,6 +258,12 @@ def _torch_ways(net: Net, where: torch.device) -> list[tuple[str, Callable[[Feed
         compiled = torch.compile(net, mode="max-autotune", dynamic=False)
         ways.append((f"torch.compile bf16 {device}", way(compiled, torch.bfloat16)))
     return ways
+
+
+def _gflop(net: Net, feeds: Feeds) -> float:
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net(**{name: torch.from_numpy(array[:1]) for name, array in feeds.items()})
+    return counter.get_total_flops() / 1e9
 
 
 def _matmul_tflops(size: int = 8192, calls: int = 20) -> float:

@@ -81,9 +81,10 @@ if [ -z "$bundle" ]; then
 else
   skip export "BUNDLE names one"
 fi
+device=ort-cuda:0 # unless TensorRT compiles
 for precision in fp32 bf16 fp16; do
   step "compile-$precision" "$python" -m engines compile "$bundle" --precision "$precision" \
-    --batch 1,4,16,32
+    --batch 1,4,16,32 && device=cuda:0
 done
 step doctor "$python" -m engines doctor "$bundle"
 for precision in fp32 bf16 fp16; do
@@ -92,6 +93,6 @@ for precision in fp32 bf16 fp16; do
 done
 step verify "$python" -m engines verify "$bundle" --device all
 step bench "$python" -m train bench "$bundle" --device all --batches 1 4 16 32 --out "$out"
-step stages "$python" -m engines bench "$bundle" --device cuda:0 --batches 1 4 16 32
-step cameras "$python" -m tests.gpu.cameras "$bundle" --cameras 32 --hop 0.25 --seconds 30
+step stages "$python" -m engines bench "$bundle" --device "$device" --batches 1 4 16 32
+step cameras "$python" -m tests.gpu.cameras "$bundle" --device "$device" --cameras 32 --hop 0.25 --seconds 30
 finish "$(report code)"

@@ -18,14 +18,15 @@ from train.bench import Comparison, Row, compare, plot
 
 
 class TwoTasks(nn.Module):
-    """A network with the tiny bundle's inputs and outputs."""
+    """A network with the tiny bundle's inputs and outputs: 5 x 34 products a window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gesture, self.emotion = nn.Linear(5, 32), nn.Linear(5, 2)
 
     def forward(self, **feeds: Tensor) -> tuple[Tensor, Tensor]:
-        mean = sum(x.flatten(1).mean(dim=1, keepdim=True) for x in feeds.values())
-        assert isinstance(mean, Tensor)
-        return mean * torch.arange(32, device=mean.device), mean * torch.arange(
-            2, device=mean.device
-        )
+        means = torch.cat([x.flatten(1).mean(dim=1, keepdim=True) for x in feeds.values()], dim=1)
+        return self.gesture(means), self.emotion(means)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def test_every_way_is_timed_at_every_batch_size(
         assert row["windows_per_s"] == pytest.approx(row["batch"] / row["p50_ms"] * 1e3)
     assert [a["agreement"] for a in found["agreements"]] == [1.0, 1.0]
     assert [a["device"] for a in found["absent"]] == ["ort-cuda:7"]
+    assert found["gflop"] == 2 * 5 * 34 / 1e9
     assert "torch eager fp32" in capsys.readouterr().out
 
 
@@ -63,13 +65,20 @@ def test_the_plot_has_a_line_for_each_way(tmp_path: Path) -> None:
         rows = tuple(
             Row(w, b, 9, b + i, b + i, 1.0 + i) for i, w in enumerate(ways) for b in (1, 4)
         )
-        plot(Comparison("b", "CPU", None, "random", rows, (), (), None), tmp_path / "plot.png")
+        plot(Comparison("b", "CPU", None, "random", rows, (), (), 1.0, None), tmp_path / "plot.png")
         image = cv2.imread(str(tmp_path / "plot.png"))
         assert image is not None
         return int(np.count_nonzero(image.min(axis=2) < image.max(axis=2)))
 
     assert drawn("torch eager") > 500
     assert drawn("torch eager", "TensorRT") > 1.3 * drawn("torch eager")
+
+
+def test_the_share_of_the_peak_is_that_of_the_best_throughput() -> None:
+    rows = (Row("a", 1, 9, 1, 1, 1000.0), Row("b", 8, 9, 1, 1, 2000.0))
+    on_gpu = Comparison("b", "CPU", "GPU", "random", rows, (), (), 100.0, 800.0)
+    assert on_gpu.share_of_peak == 0.25
+    assert "25% of that" in on_gpu.to_table()
 
 
 def test_a_bundle_whose_recipe_is_not_ours_is_refused(tiny: Path) -> None:
