@@ -5,6 +5,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,10 @@ from engines.manifest import Manifest
 from realtime.output_folder import RUN_FILE, unwritable
 from realtime.records import Snapshot
 
-_PACKAGES = ("tells", "openvino", "mediapipe", "opencv-python", "av", "numpy")
+_PACKAGES = (
+    "tells", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "pycuda", "cuda-bindings",
+    "mediapipe", "opencv-python", "av", "numpy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,17 +127,12 @@ def write_run_json(folder: Path, record: RunRecord) -> Path:
     return path
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of Python, of this program and of what it computes with; None = not installed."""
-    found: dict[str, str | None] = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
+def versions() -> dict[str, str]:
+    """Versions of Python, of this program and of what of its libraries is installed."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
     return found
 
 

@@ -1,6 +1,7 @@
 import json
 import platform
 from dataclasses import replace
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,16 @@ def test_run_json_says_what_ran_and_is_rewritten_when_it_ends(tmp_path: Path) ->
 
 def test_the_versions_of_what_computes_are_known() -> None:
     found = versions()
-    for package in ("tells", "openvino", "mediapipe", "opencv-python", "av", "numpy"):
-        assert found[package]
+    needed = {"tells", "openvino", "mediapipe", "opencv-python", "av", "numpy"}
+    assert needed <= set(found)
+    for package in set(found) - {"python", "platform"}:
+        assert found[package] == version(package)
+    for package in ("onnxruntime", "onnxruntime-gpu", "tensorrt", "pycuda"):  # where they are
+        assert (package in found) == is_installed(package)
+
+
+def is_installed(package: str) -> bool:
+    return any(distributions(name=package))
 
 
 def test_a_password_never_reaches_the_record() -> None:
