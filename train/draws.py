@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,13 @@ from train.motion_dataset import MotionDataset
 from train.recipes import Recipe
 from train.store import Store
 
+if TYPE_CHECKING:
+    from train.face_dataset import FaceDataset
+
 Draw = tuple[int, int]
 """(number of the draw, index of the example)."""
+Made: TypeAlias = "MotionDataset | FaceDataset"
+_ENDLESS = 2**31 - 1
 
 
 class Draws(Sampler[list[Draw]]):
@@ -54,20 +60,20 @@ class Draws(Sampler[list[Draw]]):
 
 
 class Drawn(Dataset[tuple[Feeds, Labels]]):
-    """Examples of several stores and of motion alone, by draw."""
+    """Examples of several stores, and what is made on the spot, by draw."""
 
-    def __init__(self, windows: Sequence[WindowDataset], motion: MotionDataset | None) -> None:
+    def __init__(self, windows: Sequence[WindowDataset], made: Made | None) -> None:
         self._windows: ConcatDataset[tuple[Feeds, Labels]] | None = (
             ConcatDataset(windows) if windows else None
         )
         self._count = len(self._windows) if self._windows is not None else 0
-        self._motion = motion
+        self._made = made
 
     def __getitem__(self, draw: Draw) -> tuple[Feeds, Labels]:
         number, index = draw
         if index >= self._count:
-            assert self._motion is not None
-            return self._motion[number % len(self._motion)]
+            assert self._made is not None
+            return self._made[number % len(self._made)]
         assert self._windows is not None
         k = int(np.searchsorted(self._windows.cumulative_sizes, index, side="right"))
         before = self._windows.cumulative_sizes[k - 1] if k else 0
@@ -116,10 +122,14 @@ def training_windows(
     return [example for chosen in lists for example in chosen], datasets
 
 
-def motion_windows(avatars: Path | None, names: tuple[str, ...], recipe: Recipe, seed: int) -> (
-    MotionDataset | None
-):  # fmt: skip
-    """Poses made on the spot, if the avatars are there."""
-    if avatars is None:
+def made_windows(
+    stage: str, avatars: Path | None, names: tuple[str, ...], recipe: Recipe, seed: int
+) -> Made | None:
+    """Poses or faces made on the spot for the stage of that name, if the avatars are there."""
+    if avatars is None or stage not in ("pose", "face"):
         return None
-    return MotionDataset(avatars, names, recipe, 2**31 - 1, seed)
+    if stage == "pose":
+        return MotionDataset(avatars, names, recipe, _ENDLESS, seed)
+    from train.face_dataset import FaceDataset  # brings OpenGL
+
+    return FaceDataset(avatars, names, recipe, _ENDLESS, seed)

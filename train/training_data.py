@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 
 from train.annotations import DataError
 from train.dataset import Feeds, Labels, WindowDataset, examples
-from train.draws import Drawn, balanced, class_shares, motion_windows, training_windows
+from train.draws import Drawn, balanced, class_shares, made_windows, training_windows
 from train.recipes import Recipe
 from train.stages import StageConfig
 from train.store import Store
@@ -28,10 +28,10 @@ class Sources:
 
     stores: tuple[Store, ...]
     avatars: Path | None
-    """For the pose stage: motion without pictures; None for none of it."""
+    """For poses and faces made on the spot; None for none of them."""
     people: tuple[str, ...]
-    motion_share: float
-    """Of the pose stage's windows."""
+    made_share: float
+    """Of the windows of the stages pose and face."""
     hop_s: float
 
 
@@ -66,17 +66,15 @@ def training_data(
     chosen, windows = training_windows(
         stores, recipe, sources.hop_s, seed, modality_of(stage)
     )  # fmt: skip
-    motion = None
-    if stage == "pose":
-        motion = motion_windows(sources.avatars, sources.people, recipe, seed)
-    if not chosen and motion is None:
+    made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
+    if not chosen and made is None:
         raise DataError(
-            f"fit needs --data for the stage {stage}, or --motion for the pose stage alone"
+            f"fit needs --data for the stage {stage}; pose and face can do with --avatars alone"
         )
     main = recipe.outputs[0].task if stage != "face" else "emotion"
     weights = balanced(chosen, main, config.balance) if chosen else np.zeros(0)
-    if motion is not None:
-        share = sources.motion_share if chosen else 1.0
+    if made is not None:
+        share = sources.made_share if chosen else 1.0
         weights = np.append(weights * (1 - share), share)
     log_priors = {}
     for output in recipe.outputs:
@@ -85,7 +83,7 @@ def training_data(
         if chosen:
             shares = class_shares(chosen, output.task, count, weights)
         log_priors[output.task] = torch.tensor(np.log(shares), dtype=torch.float32)
-    return TrainingData(Drawn(windows, motion), weights, log_priors)
+    return TrainingData(Drawn(windows, made), weights, log_priors)
 
 
 def validation_data(recipe: Recipe, stage: str, sources: Sources) -> HeldOut:

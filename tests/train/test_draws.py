@@ -19,7 +19,7 @@ WEIGHTS = np.array([1.0, 0.0, 3.0, 4.0])
 
 def sources(*folders: Path) -> Sources:
     stores = tuple(open_store(folder) for folder in folders)
-    return Sources(stores, avatars=None, people=(), motion_share=0.5, hop_s=0.5)
+    return Sources(stores, avatars=None, people=(), made_share=0.5, hop_s=0.5)
 
 
 def test_a_step_draws_the_same_whenever_it_is_reached() -> None:
@@ -100,7 +100,7 @@ def test_training_data_knows_how_often_each_class_comes(folders: tuple[Path, Pat
 
 def test_nothing_to_learn_from_is_one_line(tmp_path: Path) -> None:
     stage = default_stage(tiny(), "pose")
-    with pytest.raises(DataError, match="fit needs --data for the stage pose, or --motion"):
+    with pytest.raises(DataError, match="fit needs --data for the stage pose; pose and face"):
         training_data(tiny(), "pose", stage, sources(), 0)
     only_test = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "test"),))
     with pytest.raises(DataError, match="none of the stores has videos of the split 'train'"):

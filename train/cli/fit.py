@@ -66,12 +66,15 @@ def add(commands: Subparsers) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--motion", type=Path, metavar="AVATARS", help="pose stage: learn from motion alone, too"
+        "--avatars",
+        type=Path,
+        metavar="DIR",
+        help="pose and face stage: learn from poses and faces made on the spot, too",
     )
     parser.add_argument(
         "--people", nargs="+", default=_TRAIN_PEOPLE, metavar="NAME", help="who moves there"
     )
-    parser.add_argument("--motion-share", type=float, default=0.6, help="default: 0.6")
+    parser.add_argument("--made-share", type=float, default=0.6, help="of them; default: 0.6")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
 
 
@@ -108,9 +111,9 @@ def run(arguments: argparse.Namespace) -> None:
     check_public(initial, recipe, tuple(configs))
     sources = Sources(
         stores=tuple(open_store(folder) for folder in arguments.data),
-        avatars=arguments.motion,
+        avatars=arguments.avatars,
         people=tuple(arguments.people),
-        motion_share=arguments.motion_share,
+        made_share=arguments.made_share,
         hop_s=arguments.hop_s,
     )
     fabric = _fabric(arguments)
@@ -189,9 +192,9 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a run may not change while it goes on."""
     return {
         "data": [str(folder) for folder in arguments.data],
-        "motion": str(arguments.motion) if arguments.motion else None,
+        "avatars": str(arguments.avatars) if arguments.avatars else None,
         "people": list(arguments.people),
-        "motion_share": arguments.motion_share,
+        "made_share": arguments.made_share,
         "hop_s": arguments.hop_s,
         "precision": arguments.precision,
         "seed": arguments.seed,

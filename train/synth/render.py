@@ -101,6 +101,7 @@ class Renderer:
             self._back, [(context.buffer(corners.tobytes()), "2f", "corner")]
         )
         self._avatar: Avatar | None = None
+        self._uploaded: dict[Avatar, list[_Drawable]] = {}
         self._parts: list[_Drawable] = []
         self._morphs: tuple[int, ...] = ()
 
@@ -119,11 +120,11 @@ class Renderer:
         """Put this person before the camera from now on."""
         if avatar is self._avatar:
             return
-        for drawable in self._parts:
-            for resource in (drawable.vertices, drawable.positions, drawable.texture):
-                resource.release()
+        if avatar not in self._uploaded:  # kept: people take turns
+            self._uploaded[avatar] = [self._upload(avatar, part) for part in avatar.parts]
+        self._bend(np.zeros(1, np.float32))  # whoever stood there keeps a straight face
         self._avatar, self._morphs = avatar, ()
-        self._parts = [self._upload(avatar, part) for part in avatar.parts]
+        self._parts = self._uploaded[avatar]
 
     def draw(
         self, bones: Floats, morphs: Floats, scene: Scene, background: NDArray[np.uint8]

@@ -85,6 +85,16 @@ def draw_camera(
     distance = shown / (2 * np.tan(fov / 2))
     top = head[1] + rng.uniform(13, 26)
     target = np.array([rng.normal(0, 6), top - shown / 2, 2.0])
+    return _aimed(rng, np.asarray(target, np.float32), float(distance), float(fov))
+
+
+def look_at(rng: np.random.Generator, target: Floats, shown_cm: float) -> Camera:
+    """A camera somewhere before `target`, float32 [3] cm, of which `shown_cm` fill the height."""
+    fov = float(np.radians(rng.uniform(14, 45)))
+    return _aimed(rng, target, shown_cm / (2 * np.tan(fov / 2)), fov)
+
+
+def _aimed(rng: np.random.Generator, target: Floats, distance: float, fov: float) -> Camera:
     azimuth = np.clip(rng.normal(0, 0.28), -0.65, 0.65)
     elevation = np.clip(rng.normal(0.02, 0.12), -0.25, 0.3)
     direction = nod_turn_tilt(-np.float32(elevation), np.float32(azimuth), np.float32(0))
@@ -93,7 +103,7 @@ def draw_camera(
     rotation = np.stack([right, np.cross(back, right), back])
     roll = about(np.array([0, 0, 1], np.float32), np.float32(rng.normal(0, 0.025)))
     eye = (target + back * distance).astype(np.float32)
-    return Camera(eye, np.asarray(roll @ rotation, np.float32), float(fov))
+    return Camera(eye, np.asarray(roll @ rotation, np.float32), fov)
 
 
 def draw_scene(

@@ -1,0 +1,136 @@
+"""Faces made on the spot, as tensors: enough to train the face branch before any video is seen.
+
+A few hundred videos show a few hundred moods, which a network learns by heart; here every window
+has another face, light, camera and mood. Every example follows from (seed, draw) alone.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from engines.preprocess import preprocess
+from engines.tensor_specs import FaceInput
+from engines.window import Window
+from realtime.perception.face import FACE_SIZE, TEMPLATE_112, similarity
+from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
+from train.labels import EMOTIONS
+from train.recipes import Recipe
+from train.synth.avatar import load_avatar
+from train.synth.backgrounds import paint
+from train.synth.body import Body, measure, skin_matrices
+from train.synth.film import draw_film, expose
+from train.synth.keypoints import Place, carry
+from train.synth.performance import Performance
+from train.synth.render import Renderer
+from train.synth.scene import draw_scene, look_at
+from train.synth.script import portrait
+
+Image = NDArray[np.uint8]
+_SIDE = 160
+"""px of the rendered picture."""
+_SHOWN_CM = (27.0, 36.0)
+"""Of it: a head."""
+_COARSEST = 0.45
+"""A face far away has so many pixels of a near one."""
+_MISS_PX = 1.6
+"""Standard deviation of the face detector's points, in px of the crop."""
+
+
+class FaceDataset(Dataset[tuple[Feeds, Labels]]):
+    """Windows of face crops alone. Each process that makes them has a renderer of its own."""
+
+    def __init__(
+        self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int
+    ) -> None:
+        """As many windows as `length`.
+
+        Raises:
+            AvatarError: an avatar is missing.
+        """
+        self._bodies = [measure(load_avatar(avatars, name)) for name in names]
+        manifest = manifest_of(recipe)
+        self._face = next(spec for spec in manifest.inputs if isinstance(spec, FaceInput))
+        perception = replace(manifest.perception, storage=(1, 1))
+        window = replace(manifest.window, max_gap_s=manifest.window.span_s)  # only what is sampled
+        self._manifest = replace(
+            manifest, inputs=(self._face,), perception=perception, window=window
+        )
+        self._tasks = tuple(output.task for output in recipe.outputs)
+        self._length, self._seed = length, seed
+        self._renderer: Renderer | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
+        rng = np.random.default_rng([self._seed, 2, draw])
+        body = self._bodies[rng.integers(len(self._bodies))]
+        emotion = int(rng.integers(len(EMOTIONS)))
+        sampling = self._face.sampling
+        t = np.arange(sampling.frames) * (sampling.span_s / sampling.frames)
+        if len(t) == 1:  # movement needs two instants
+            t = np.array([0.0, sampling.span_s])
+        performance = portrait(rng, body, t, emotion)
+        arrays = preprocess([self._window(self._crops(rng, body, performance), t)], self._manifest)
+        labels = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}
+        return (
+            {name: torch.from_numpy(array[0]) for name, array in arrays.items()},
+            {task: torch.tensor(value) for task, value in labels.items()},
+        )
+
+    def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
+        count, joints = len(t), 33
+        nothing = np.full((count, joints, 3), np.nan, np.float32)
+        return Window(
+            t=t, rgb=np.zeros((count, 1, 1, 3), np.uint8), xy=nothing[..., :2].copy(), xyz=nothing,
+            conf=np.zeros((count, joints), np.float32), faces=faces,
+            has_face=np.ones(count, np.bool_), layout=self._manifest.perception.layout,
+        )  # fmt: skip
+
+    def _crops(self, rng: np.random.Generator, body: Body, performance: Performance) -> Image:
+        """uint8 [T, 112, 112, 3]: as perception would cut them out of a camera's picture."""
+        if self._renderer is None:
+            self._renderer = Renderer((_SIDE, _SIDE))
+        self._renderer.show(body.avatar)
+        points = carry(body, performance.bones, face_places(body))
+        scene = draw_scene(rng, body)
+        camera = look_at(rng, points.mean(axis=(0, 1)), float(rng.uniform(*_SHOWN_CM)))
+        scene = replace(scene, camera=camera)
+        backdrop = paint(rng, (_SIDE, _SIDE))
+        pictures = [
+            self._renderer.draw(skin_matrices(body, bones), morphs, scene, backdrop)
+            for bones, morphs in zip(performance.bones, performance.morphs, strict=True)
+        ]
+        side = round(_SIDE * float(np.exp(rng.uniform(np.log(_COARSEST), 0))))
+        small = [np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+                 for p in pictures]  # fmt: skip
+        film = draw_film(rng)
+        film = replace(film, motion_blur=0.0, blur=0.5 * film.blur, noise=0.6 * film.noise)
+        quality, missed = int(rng.integers(50, 96)), rng.normal(0, _MISS_PX, (1, 4, 2))
+        xy = camera.project(points, (side, side)).astype(np.float64)
+        goals = _TEMPLATE + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
+        return np.stack([
+            cv2.warpAffine(_coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
+            for image, at, goal in zip(expose(rng, film, small), xy, goals, strict=True)
+        ]).astype(np.uint8)  # fmt: skip
+
+
+_TEMPLATE = np.vstack((TEMPLATE_112[:3], TEMPLATE_112[3:].mean(0)))
+
+
+def face_places(body: Body) -> tuple[Place, ...]:
+    """The detector's four points: image-left eye, image-right eye, nose, mouth."""
+    names = ("right_eye", "left_eye", "nose", "mouth")
+    return tuple(("Head", body.landmarks[name].point) for name in names)
+
+
+def _coded(image: Image, quality: int) -> Image:
+    """As a camera's compression leaves it."""
+    ok, blob = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok
+    return np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)
