@@ -62,7 +62,7 @@ class Draws(Sampler[list[Draw]]):
 class Drawn(Dataset[tuple[Feeds, Labels]]):
     """Examples of several stores, and what is made on the spot, by draw."""
 
-    def __init__(self, windows: Sequence[WindowDataset], made: Made | None) -> None:
+    def __init__(self, windows: Sequence[WindowDataset], made: "Made | None") -> None:
         self._windows: ConcatDataset[tuple[Feeds, Labels]] | None = (
             ConcatDataset(windows) if windows else None
         )
@@ -124,7 +124,7 @@ def training_windows(
 
 def made_windows(
     stage: str, avatars: Path | None, names: tuple[str, ...], recipe: Recipe, seed: int
-) -> Made | None:
+) -> "Made | None":
     """Poses or faces made on the spot for the stage of that name, if the avatars are there."""
     if avatars is None or stage not in ("pose", "face"):
         return None

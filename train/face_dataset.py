@@ -72,7 +72,8 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         body = self._bodies[rng.integers(len(self._bodies))]
         emotion = int(rng.integers(len(EMOTIONS)))
         sampling = self._face.sampling
-        t = np.arange(sampling.frames) * (sampling.span_s / sampling.frames)
+        t = np.arange(sampling.frames, dtype=np.float64)
+        t *= sampling.span_s / sampling.frames
         if len(t) == 1:  # movement needs two instants
             t = np.array([0.0, sampling.span_s])
         performance = portrait(rng, body, t, emotion)
