@@ -6,6 +6,7 @@ where there is none, and fails where `TELLS_REQUIRE_<WHAT>=1` is set, which `.ci
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +26,11 @@ _CHROMIUM_FLAGS = (
 )
 
 PROJECT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, which several tests press: jobs that a shell runs behind it are born deaf."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(what: str, reason: str) -> NoReturn:
