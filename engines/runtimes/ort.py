@@ -41,7 +41,7 @@ class OrtRuntime(Closing):
     def __init__(
         self, bundle: Bundle, *, gpu: int | None = None, precision: Precision | None = None
     ) -> None:
-        onnxruntime.disable_telemetry_events()  # some builds for Windows have them
+        onnxruntime.disable_telemetry_events()  # of a library that was imported before ours
         self._device = "the processor" if gpu is None else f"cuda:{gpu}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY if gpu is None else _FATAL_ONLY

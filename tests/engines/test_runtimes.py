@@ -260,8 +260,12 @@ def test_openvino_is_imported_in_one_place_only() -> None:
     assert found == [str(Path("engines", "runtimes", "openvino.py"))]
 
 
-def test_openvino_reports_to_nobody(tiny: Path, tmp_path: Path) -> None:
-    """Importing openvino 2026.4 alone sends an event and leaves a client id in the home folder."""
+@pytest.mark.parametrize(("device", "name"), [("cpu", "OpenVINO CPU"), ("ort", "ONNX Runtime CPU")])
+def test_a_runtime_reports_to_nobody(device: str, name: str, tiny: Path, tmp_path: Path) -> None:
+    """Importing openvino 2026.4 alone sends an event and leaves a client id in the home folder.
+
+    onnxruntime 1.32 leaves a device id there and a session id in the temporary folder.
+    """
     code = (
         "import sys\n"
         "def watch(event, arguments):\n"
@@ -269,14 +273,15 @@ def test_openvino_reports_to_nobody(tiny: Path, tmp_path: Path) -> None:
         "        print('seen', event, arguments)\n"
         "sys.addaudithook(watch)\n"
         "from engines.engine import open_engine\n"
-        f"print(open_engine({str(tiny)!r}, 'cpu').runtime.description)\n"
+        f"print(open_engine({str(tiny)!r}, {device!r}).runtime.description)\n"
     )
-    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
-    environment = {k: v for k, v in os.environ.items() if k != "CI"} | home
+    names = ("HOME", "USERPROFILE", "LOCALAPPDATA", "TMPDIR", "XDG_CACHE_HOME")
+    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment = kept | dict.fromkeys(names, str(tmp_path))
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=PROJECT, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert result.stdout.startswith("OpenVINO CPU")
+    assert result.stdout.startswith(name)
     assert "seen" not in result.stdout
     assert list(tmp_path.iterdir()) == []
