@@ -212,6 +212,9 @@ def test_the_browsers_own_camera_is_shown_back_and_given_up_on_stop(
         tab.at("stop").click()
         expect(tab.at("source")).to_have_text("Demo clip")
         assert tab.complaints == []
+    deadline = time.monotonic() + 10  # it is closed off the event loop
+    while "browser" in session.feeds and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert list(session.feeds) == [CLIP]
 
 
