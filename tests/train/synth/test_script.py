@@ -13,7 +13,7 @@ from train.synth.faces import NEGATIVE, POSITIVE
 from train.synth.gestures.classes import perform
 from train.synth.life import smooth_step
 from train.synth.rig import pose
-from train.synth.script import draw_labels, idle, plan, trimmed, untrimmed
+from train.synth.script import draw_labels, idle, plan, portrait, trimmed, untrimmed
 
 MINUTE = np.arange(0, 60, 1 / 15)
 
@@ -158,3 +158,15 @@ def test_steps_begin_and_end_at_rest() -> None:
     assert (x[0], x[100], x[150], x[200], x[-1]) == (0, 0, 0.5, 1, 1)
     assert (np.diff(x) >= 0).all()
     assert np.diff(x)[100] < 1e-5
+
+
+def test_a_portrait_is_a_mood_without_a_gesture(man: Body) -> None:
+    t = np.arange(6) / 15
+    faces = {}
+    for emotion in (0, 1):
+        performance = portrait(np.random.default_rng(3), man, t, emotion)
+        assert performance.truth == ()
+        assert performance.emotion == emotion
+        assert len(performance.bones) == len(t)
+        faces[emotion] = performance.bones[:, man.bone("LMouthCorner")]
+    assert np.abs(faces[0] - faces[1]).max() > 0.1

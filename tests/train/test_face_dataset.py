@@ -1,0 +1,73 @@
+"""Faces made on the spot: aligned as perception does it, lively, and reproducible."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.perception.face import TEMPLATE_112, similarity
+from train.dataset import UNLABELLED
+from train.face_dataset import FaceDataset, face_places
+from train.recipes import demo
+from train.synth.avatar import AvatarError
+from train.synth.body import Body
+from train.synth.keypoints import carry
+
+NAMES = ("m002", "f003")
+
+
+@pytest.fixture(scope="module")
+def dataset(shared: Path) -> FaceDataset:
+    return FaceDataset(shared / "avatars", NAMES, demo(), 1000, 3)
+
+
+def test_an_example_has_every_face_and_its_mood(dataset: FaceDataset) -> None:
+    feeds, labels = dataset[0]
+    assert len(dataset) == 1000
+    assert {name: tuple(x.shape) for name, x in feeds.items()} == {
+        "face": (2, 3, 112, 112), "face_mask": (2,),
+    }  # fmt: skip
+    assert feeds["face_mask"].tolist() == [1, 1]
+    assert int(labels["micro_gesture"]) == UNLABELLED
+    assert int(labels["emotion"]) in (0, 1)
+    first, second = feeds["face"]
+    assert 0 < (first - second).abs().mean() < 0.5  # a second later: the same person, moved
+
+
+def test_both_moods_people_and_lights_occur(dataset: FaceDataset) -> None:
+    drawn = [dataset[k] for k in range(16)]
+    assert {int(labels["emotion"]) for _, labels in drawn} == {0, 1}
+    levels = [float(feeds["face"].mean()) for feeds, _ in drawn]
+    assert np.ptp(levels) > 0.2
+
+
+def test_an_example_follows_from_seed_and_draw_alone(dataset: FaceDataset, shared: Path) -> None:
+    again = FaceDataset(shared / "avatars", NAMES, demo(), 1000, 3)
+    other = FaceDataset(shared / "avatars", NAMES, demo(), 1000, 4)
+    dataset[8]  # another person before the camera in between
+    expected, label = dataset[7]
+    feeds, same = again[7]
+    assert same == label
+    torch.testing.assert_close(feeds["face"], expected["face"], rtol=0, atol=0)
+    assert not torch.equal(other[7][0]["face"], expected["face"])
+
+
+def test_the_four_points_are_the_detectors(shared: Path) -> None:
+    """Seen from the front they fit the template to within a few px: the crop is upright."""
+    from train.synth.avatar import load_avatar
+    from train.synth.body import measure
+
+    body: Body = measure(load_avatar(shared / "avatars", "m002"))
+    points = carry(body, body.rest[None], face_places(body))[0]
+    seen = np.stack([points[:, 0], -points[:, 1]], -1).astype(np.float64)
+    template = np.vstack((TEMPLATE_112[:3], TEMPLATE_112[3:].mean(0)))
+    matrix = similarity(seen, template)
+    placed = seen @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(placed - template).max() < 6
+    assert abs(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))) < 5
+
+
+def test_a_missing_avatar_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AvatarError, match=r"m002\.glb"):
+        FaceDataset(tmp_path, NAMES, demo(), 10, 0)
