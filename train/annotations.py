@@ -6,6 +6,9 @@ from pathlib import Path
 
 from engines.errors import TellsError
 
+RENDERED = ".synth"
+"""The folder in which `train synth` keeps its records: a data set that has it is no recording."""
+
 
 class DataError(TellsError):
     """A data set cannot be used as it is: the message says what was expected and what came."""

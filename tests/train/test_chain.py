@@ -57,6 +57,7 @@ def test_the_readme_leads_from_rendered_clips_to_a_bundle_with_figures(
     manifest = load_bundle(tmp_path / BUNDLE).manifest
     measured = {metrics.task: metrics for metrics in manifest.metrics}
     assert measured["micro_gesture"].n == tested
+    assert measured["micro_gesture"].split == "rendered people, layout A, test"
     assert measured["micro_gesture"].top1 == pytest.approx(report["trimmed"]["top1"]["value"])
     assert not manifest.source.is_untrained
     assert manifest.source.data == "40 rendered clips"

@@ -89,6 +89,12 @@ def test_frame_numbers_may_be_one_off(
     assert corpus.name == f"iMiGUE, layout A{f', frames {shift:+d}' if shift else ''}"
 
 
+def test_figures_of_rendered_people_never_pass_for_the_data_sets(tmp_path: Path) -> None:
+    add_a(tmp_path, "0012", "1,0,0\n")
+    (tmp_path / ".synth").mkdir()
+    assert open_corpus(tmp_path, "A").name == "rendered people, layout A"
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

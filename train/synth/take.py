@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from train.annotations import Segment, Video
+from train.annotations import RENDERED, Segment, Video
 from train.labels import EMOTIONS, MICRO_GESTURES
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import Image, paint
@@ -26,7 +26,7 @@ from train.synth.render import Renderer
 from train.synth.scene import PORTRAIT_CM, SHOWN_CM, Scene, draw_scene
 from train.synth.script import PORTRAIT_S, draw_labels, portrait, trimmed, untrimmed
 
-RECORDS = ".synth"
+RECORDS = RENDERED
 _VIDEO = TypeAdapter(Video)
 
 
