@@ -9,21 +9,21 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tqdm import tqdm
 
+from engines.closing import Closing
 from train.run_folder import cannot_be_written
 
 _EVERY = 20
 """Steps between two points of the loss."""
 
 
-class Curves:
+class Curves(Closing):
     """Of one stage; other processes than the first show and write nothing."""
 
     def __init__(self, folder: Path, stage: str, steps: range, *, is_shown: bool) -> None:
@@ -52,15 +52,8 @@ class Curves:
                 restart.session_log.status = 1
                 self._write(restart)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the bar and the file; a second call does nothing."""
         self._bar.close()
         if self._file is not None:
             with contextlib.suppress(OSError):  # what could not be written has been said

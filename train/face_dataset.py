@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from engines.preprocess import preprocess
+from engines.skeleton import LAYOUTS
 from engines.tensor_specs import FaceInput
 from engines.window import Window
-from realtime.perception.face import FACE_SIZE, TEMPLATE_112, similarity
+from realtime.perception.face import FACE_SIZE, TEMPLATE_4, similarity
 from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
 from train.labels import EMOTIONS
 from train.recipes import Recipe
@@ -85,12 +86,13 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         )
 
     def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
-        count, joints = len(t), 33
+        layout = self._manifest.perception.layout
+        count, joints = len(t), LAYOUTS[layout].num_joints
         nothing = np.full((count, joints, 3), np.nan, np.float32)
         return Window(
             t=t, rgb=np.zeros((count, 1, 1, 3), np.uint8), xy=nothing[..., :2].copy(), xyz=nothing,
             conf=np.zeros((count, joints), np.float32), faces=faces,
-            has_face=np.ones(count, np.bool_), layout=self._manifest.perception.layout,
+            has_face=np.ones(count, np.bool_), layout=layout,
         )  # fmt: skip
 
     def _crops(self, rng: np.random.Generator, body: Body, performance: Performance) -> Image:
@@ -114,18 +116,15 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         film = replace(film, motion_blur=0.0, blur=0.5 * film.blur, noise=0.6 * film.noise)
         quality, missed = int(rng.integers(50, 96)), rng.normal(0, _MISS_PX, (1, 4, 2))
         xy = camera.project(points, (side, side)).astype(np.float64)
-        goals = _TEMPLATE + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
+        goals = TEMPLATE_4 + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
         return np.stack([
             cv2.warpAffine(_coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
             for image, at, goal in zip(expose(rng, film, small), xy, goals, strict=True)
         ]).astype(np.uint8)  # fmt: skip
 
 
-_TEMPLATE = np.vstack((TEMPLATE_112[:3], TEMPLATE_112[3:].mean(0)))
-
-
 def face_places(body: Body) -> tuple[Place, ...]:
-    """The detector's four points: image-left eye, image-right eye, nose, mouth."""
+    """The detector's four points, in the order of `TEMPLATE_4`, on an avatar's head."""
     names = ("right_eye", "left_eye", "nose", "mouth")
     return tuple(("Head", body.landmarks[name].point) for name in names)
 

@@ -72,9 +72,13 @@ class Arrays:
     t: NDArray[np.float64]
     """float64 [N] stream seconds."""
     xy: NDArray[np.float32]
+    """float32 [N, V, 2] px of the stored picture; this and the next three as in `Window`."""
     xyz: NDArray[np.float32]
+    """float32 [N, V, 3] m."""
     conf: NDArray[np.float32]
+    """float32 [N, V] 0..1."""
     has_face: NDArray[np.bool_]
+    """bool [N]."""
     stretch: NDArray[np.int32]
     """int32 [N]: number of the stretch; another person begins a new one."""
     rgb_at: NDArray[np.int64]

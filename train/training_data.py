@@ -63,9 +63,7 @@ def training_data(
     stores = [store for store in sources.stores if store.videos("train")]
     if sources.stores and not stores:
         raise DataError("fit: none of the stores has videos of the split 'train'")
-    chosen, windows = training_windows(
-        stores, recipe, sources.hop_s, seed, modality_of(stage)
-    )  # fmt: skip
+    chosen, windows = training_windows(stores, recipe, sources.hop_s, seed, modality_of(stage))
     made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
     if not chosen and made is None:
         raise DataError(

@@ -42,7 +42,8 @@ TEMPLATE_112 = np.array(
 )
 """ArcFace's five points, float64 [5, 2] px: image-left eye, image-right eye, nose tip, image-left
 and image-right mouth corner (https://github.com/deepinsight/insightface, `arcface_dst`)."""
-_TEMPLATE_4 = np.vstack((TEMPLATE_112[:3], TEMPLATE_112[3:].mean(0)))
+TEMPLATE_4 = np.vstack((TEMPLATE_112[:3], TEMPLATE_112[3:].mean(0)))
+"""The four points that a detector finds, float64 [4, 2] px: as above, with one mouth centre."""
 
 _POINTS = MEDIAPIPE33.indices(("right_eye", "left_eye", "nose", "mouth_left", "mouth_right"))
 _EARS = MEDIAPIPE33.indices(("left_ear", "right_ear"))
@@ -144,7 +145,7 @@ class FaceFinder(Closing):
         if found is None:
             return None
         crop = cv2.warpAffine(
-            image, similarity(found.points, _TEMPLATE_4), (FACE_SIZE, FACE_SIZE)
+            image, similarity(found.points, TEMPLATE_4), (FACE_SIZE, FACE_SIZE)
         )  # bilinear, black border
         return Face(np.ascontiguousarray(crop, np.uint8), found.box, found.conf)
 
@@ -208,9 +209,9 @@ def _from_pose(pose: Pose) -> _Found | None:
     points = np.vstack((five[:3], five[3:].mean(0)))
     if conf < _MIN_CONF or not _faces_camera(points, pose):
         return None
-    to_crop = similarity(points, _TEMPLATE_4)
+    to_crop = similarity(points, TEMPLATE_4)
     scale = float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
-    middle = np.linalg.solve(to_crop[:, :2], _TEMPLATE_4.mean(0) - to_crop[:, 2])
+    middle = np.linalg.solve(to_crop[:, :2], TEMPLATE_4.mean(0) - to_crop[:, 2])
     half = 0.35 * FACE_SIZE / scale  # as large as the detector's own boxes are
     box = np.concatenate((middle - half, middle + half)).astype(np.float32)
     return _Found(points, box, conf)

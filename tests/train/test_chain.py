@@ -34,7 +34,7 @@ def test_the_readme_leads_from_rendered_clips_to_a_bundle_with_figures(
     try:
         from train.synth.render import Renderer
 
-        Renderer((96, 96)).__exit__(None, None, None)
+        Renderer((96, 96)).close()
     except Exception as error:
         missing("RENDERER", f"nothing can be rendered: {error}")
     commands = lines()

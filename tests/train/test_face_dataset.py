@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.perception.face import TEMPLATE_112, similarity
+from realtime.perception.face import TEMPLATE_4, similarity
 from train.dataset import UNLABELLED
 from train.face_dataset import FaceDataset, face_places
 from train.recipes import demo
@@ -61,10 +61,9 @@ def test_the_four_points_are_the_detectors(shared: Path) -> None:
     body: Body = measure(load_avatar(shared / "avatars", "m002"))
     points = carry(body, body.rest[None], face_places(body))[0]
     seen = np.stack([points[:, 0], -points[:, 1]], -1).astype(np.float64)
-    template = np.vstack((TEMPLATE_112[:3], TEMPLATE_112[3:].mean(0)))
-    matrix = similarity(seen, template)
+    matrix = similarity(seen, TEMPLATE_4)
     placed = seen @ matrix[:, :2].T + matrix[:, 2]
-    assert np.abs(placed - template).max() < 6
+    assert np.abs(placed - TEMPLATE_4).max() < 6
     assert abs(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))) < 5
 
 

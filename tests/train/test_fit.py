@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,7 @@ from train.stages import StageConfig
 CONFIG = StageConfig(steps=100, batch=4, lr=0.1, warmup=0.1)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The demo is tiny here, and threads that wait for each other on busy cores are slow."""
-    monkeypatch.setitem(RECIPES, "demo", tiny)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_demo")
 
 
 @pytest.fixture(scope="module")

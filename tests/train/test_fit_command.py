@@ -1,28 +1,18 @@
 """`python -m train fit`: what cannot be done is one line, and nothing is lost."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.train.tiny_fit import fit_arguments, last_line
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import VIDEOS, write_tiny_store
 from train.__main__ import main
 from train.checkpoint import save_checkpoint
-from train.recipes import RECIPES, demo
+from train.recipes import demo
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The demo is tiny here, and threads that wait for each other on busy cores are slow."""
-    monkeypatch.setitem(RECIPES, "demo", tiny)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("tiny_demo")
 
 
 @pytest.fixture(scope="module")

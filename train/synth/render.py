@@ -5,13 +5,13 @@ to the thread that made it.
 """
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import RuntimeUnavailable
 from train.synth.avatar import Avatar, Part
 from train.synth.rotations import Floats
@@ -73,7 +73,7 @@ class _Drawable:
     texture: moderngl.Texture
 
 
-class Renderer:
+class Renderer(Closing):
     """Pictures of one size.
 
     Raises:
@@ -105,15 +105,8 @@ class Renderer:
         self._parts: list[_Drawable] = []
         self._morphs: tuple[int, ...] = ()
 
-    def __enter__(self) -> "Renderer":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give the graphics context back; a second call does nothing."""
         self._context.release()
 
     def show(self, avatar: Avatar) -> None:

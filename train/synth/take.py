@@ -76,7 +76,7 @@ class Studio:
 
     def close(self) -> None:
         """Give the graphics context back."""
-        self._renderer.__exit__(None, None, None)
+        self._renderer.close()
 
     def shoot(self, clip: int, *, attempt: int = 0) -> Iterator[int]:
         """Render one video and write all its files; yields the frames done so far.
