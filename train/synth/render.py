@@ -1,7 +1,7 @@
 """Renderer: one person before a background, by OpenGL on EGL; no screen is needed.
 
 Vertices are skinned by the graphics library, in software where there is no GPU. A context belongs
-to the thread that made it.
+to the thread that made it; several renderers can take turns in one.
 """
 
 from dataclasses import dataclass
@@ -113,9 +113,10 @@ class Renderer(Closing):
         """Put this person before the camera from now on."""
         if avatar is self._avatar:
             return
-        if avatar not in self._uploaded:  # kept: people take turns
-            self._uploaded[avatar] = [self._upload(avatar, part) for part in avatar.parts]
-        self._bend(np.zeros(1, np.float32))  # whoever stood there keeps a straight face
+        with self._context:
+            if avatar not in self._uploaded:  # kept: people take turns
+                self._uploaded[avatar] = [self._upload(avatar, part) for part in avatar.parts]
+            self._bend(np.zeros(1, np.float32))  # whoever stood there keeps a straight face
         self._avatar, self._morphs = avatar, ()
         self._parts = self._uploaded[avatar]
 
@@ -134,6 +135,12 @@ class Renderer(Closing):
             uint8 [H, W, 3] RGB.
         """
         assert self._avatar is not None, "show() comes first"
+        with self._context:
+            return self._drawn(bones, morphs, scene, background)
+
+    def _drawn(
+        self, bones: Floats, morphs: Floats, scene: Scene, background: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
         self._bend(morphs)
         context = self._context
         self._many.use()
