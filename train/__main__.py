@@ -12,6 +12,7 @@ from train.cli import (
     bench,
     calibrate,
     download,
+    estimator,
     evaluate,
     export,
     fit,
@@ -22,7 +23,9 @@ from train.cli import (
 )
 from train.models.download import CHECKPOINTS, Checkpoint
 
-_COMMANDS = (synth, prepare, show, fit, export, bench, calibrate, evaluate, submit, download)
+_COMMANDS = (
+    synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit, download,
+)  # fmt: skip
 
 
 def main(

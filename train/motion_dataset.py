@@ -17,7 +17,8 @@ from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.body import measure
-from train.synth.motion import Estimator, Take, draw_ends, draw_take, observe
+from train.synth.estimator import load_estimator
+from train.synth.motion import Take, draw_ends, draw_take, observe
 
 _TAKE_S = 20.0
 _WINDOWS = 48
@@ -46,6 +47,7 @@ class MotionDataset(Dataset[tuple[Feeds, Labels]]):
         self._manifest = replace(manifest, inputs=pose, perception=perception)
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
+        self._estimator = load_estimator()
         self._take = lru_cache(2 * _TAKES)(self._perform)
 
     def __getstate__(self) -> dict[str, object]:
@@ -64,7 +66,7 @@ class MotionDataset(Dataset[tuple[Feeds, Labels]]):
         rng = np.random.default_rng([self._seed, 1, draw])
         spec = self._manifest.window
         ((end, label),) = draw_ends(rng, take, spec.span_s, spec.anchor, 1)
-        window = observe(rng, take, end, spec.span_s, Estimator())
+        window = observe(rng, take, end, spec.span_s, self._estimator)
         arrays = preprocess([window], self._manifest)
         labels = dict.fromkeys(self._tasks, UNLABELLED) | {"micro_gesture": label}
         return (

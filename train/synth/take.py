@@ -87,12 +87,10 @@ class Studio:
                 software renderer was seen to hang on single pictures.
         """
         options = self._options
-        rng = np.random.default_rng([options.seed, clip])
         name, subject = f"{clip + 1:04d}", options.subject(clip)
         body = self.body(subject)
-        performance = self._perform(rng, clip, body, 0.002 * attempt)
-        shown = PORTRAIT_CM if options.is_portrait else SHOWN_CM
-        scene, film = draw_scene(rng, body, shown), draw_film(rng)
+        rng, performance, scene = stage(options, clip, body, 0.002 * attempt)
+        film = draw_film(rng)
         backdrop = paint(rng, options.size)
         split = options.people[subject]
         path = video_path(options.out, options.layout, split, name)
@@ -115,27 +113,36 @@ class Studio:
         record.write_bytes(_VIDEO.dump_json(video))
         record.replace(options.record(clip))  # from now on the video counts as done
 
-    def _perform(
-        self, rng: np.random.Generator, clip: int, body: Body, shift_s: float
-    ) -> Performance:
-        options = self._options
-        emotion = (*range(len(EMOTIONS)), *range(len(EMOTIONS)), None)[rng.integers(5)]
-        if options.is_portrait:
-            t = draw_times(rng, PORTRAIT_S) + shift_s
-            return portrait(rng, body, t, clip // len(options.people) % len(EMOTIONS))
-        if options.is_untrimmed:
-            t = draw_times(rng, options.length_s) + shift_s
-            labels = draw_labels(rng, 4 * int(options.length_s))
-            return untrimmed(rng, body, t, emotion, labels.tolist())
-        t = draw_times(rng, draw_length(rng) + 0.4) + shift_s
-        return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES))
-
     def _pictures(
         self, body: Body, performance: Performance, scene: Scene, backdrop: Image
     ) -> Iterator[Image]:
         self._renderer.show(body.avatar)
         for bones, morphs in zip(performance.bones, performance.morphs, strict=True):
             yield self._renderer.draw(skin_matrices(body, bones), morphs, scene, backdrop)
+
+
+def stage(
+    options: SynthOptions, clip: int, body: Body, shift_s: float = 0.0
+) -> tuple[np.random.Generator, Performance, Scene]:
+    """What a video shows, without its pictures; the generator draws all that is left to draw."""
+    rng = np.random.default_rng([options.seed, clip])
+    performance = _perform(rng, options, clip, body, shift_s)
+    return rng, performance, draw_scene(rng, body, PORTRAIT_CM if options.is_portrait else SHOWN_CM)
+
+
+def _perform(
+    rng: np.random.Generator, options: SynthOptions, clip: int, body: Body, shift_s: float
+) -> Performance:
+    emotion = (*range(len(EMOTIONS)), *range(len(EMOTIONS)), None)[rng.integers(5)]
+    if options.is_portrait:
+        t = draw_times(rng, PORTRAIT_S) + shift_s
+        return portrait(rng, body, t, clip // len(options.people) % len(EMOTIONS))
+    if options.is_untrimmed:
+        t = draw_times(rng, options.length_s) + shift_s
+        labels = draw_labels(rng, 4 * int(options.length_s))
+        return untrimmed(rng, body, t, emotion, labels.tolist())
+    t = draw_times(rng, draw_length(rng) + 0.4) + shift_s
+    return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES))
 
 
 def segments(performance: Performance) -> tuple[Segment, ...]:

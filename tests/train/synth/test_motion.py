@@ -1,20 +1,21 @@
 """Windows without pictures: what a camera and an estimator make of a performance."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from engines.skeleton import MEDIAPIPE33
+from tests.train.synth.exact_estimator import exact
 from train.labels import ILLUSTRATIVE
 from train.synth.body import Body
-from train.synth.motion import RATE_HZ, Estimator, Take, draw_ends, draw_take, observe
+from train.synth.estimator import JOINTS, Estimator, load_estimator
+from train.synth.motion import RATE_HZ, Take, draw_ends, draw_take, observe
 
 SPAN_S = 3.0
-PERFECT = Estimator(
-    hand=(0, 0), low_hand=0, elbow=(0, 0), hip=(0, 0), head=(0, 0), single=(0, 0), shake=(0, 0),
-    lag_s=0, loss=0,
-)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured() -> Estimator:
+    return load_estimator()
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +32,15 @@ def test_a_take_has_points_at_its_rate_and_a_label_at_any_time(take: Take) -> No
     assert take.label_at(-5) == ILLUSTRATIVE
 
 
-def test_a_perfect_estimator_sees_a_person_in_metres_and_pixels(take: Take) -> None:
-    window = observe(np.random.default_rng(0), take, 10.0, SPAN_S, PERFECT)
+def test_an_exact_estimator_sees_a_person_in_metres_and_pixels(take: Take) -> None:
+    window = observe(np.random.default_rng(0), take, 10.0, SPAN_S, exact())
     assert window.layout == MEDIAPIPE33.name
     assert window.xyz.shape == (len(window.t), 33, 3)
     assert window.t[-1] - window.t[0] == pytest.approx(SPAN_S, abs=0.1)
-    assert (window.conf == 1).all()
+    assert (window.conf[:, :JOINTS] == 1).all()
+    assert not window.conf[:, JOINTS:].any()
     hips = window.xyz[:, MEDIAPIPE33.indices(["left_hip", "right_hip"])].mean(1)
-    np.testing.assert_allclose(hips, 0, atol=1e-4)
+    np.testing.assert_allclose(hips, 0, atol=0.1)
     ends = MEDIAPIPE33.indices(["left_shoulder", "right_shoulder"])
     width = np.linalg.norm(window.xyz[:, ends[0]] - window.xyz[:, ends[1]], axis=1)
     assert 0.28 < width.mean() < 0.55
@@ -46,37 +48,22 @@ def test_a_perfect_estimator_sees_a_person_in_metres_and_pixels(take: Take) -> N
     assert (nose < hip).all(), "y points down"
 
 
-def test_errors_are_about_as_large_as_stated(take: Take) -> None:
-    shoulders = MEDIAPIPE33.indices(["left_shoulder", "right_shoulder"])
-    hand, elbow, wander = [], [], []
-    for seed in range(60):
-        noisy = replace(Estimator(), lag_s=0.0, loss=0.0, low_hand=0.0)
-        seen = observe(np.random.default_rng(seed), take, 12.0, SPAN_S, noisy)
-        true = observe(np.random.default_rng(seed), take, 12.0, SPAN_S, PERFECT)
-        width = np.linalg.norm(true.xyz[0, shoulders[0]] - true.xyz[0, shoulders[1]])
-        error = (seen.xyz - true.xyz) / width
-        hand.append(error[:, 15].mean(0))
-        elbow.append(error[:, 13].mean(0))
-        wander.append(error[:, 13].std(0))
-    for errors, flat, deep in ((hand, 0.11, 0.26), (elbow, 0.07, 0.15)):
-        spread = np.std(errors, axis=0)
-        assert 0.5 * flat < spread[0] < 1.7 * flat
-        assert 0.5 * deep < spread[2] < 1.7 * deep
-    assert np.mean(wander) < 0.06, "most of an error lasts as long as a window"
+def test_the_picture_shows_what_the_estimator_makes_of_it(take: Take, measured: Estimator) -> None:
+    """Hands are off by more than shoulders, in both views of the same body."""
+    moved = []
+    for seed in range(20):
+        seen = observe(np.random.default_rng(seed), take, 12.0, SPAN_S, measured)
+        true = observe(np.random.default_rng(seed), take, 12.0, SPAN_S, exact())
+        width = np.linalg.norm(true.xy[0, 11] - true.xy[0, 12])
+        moved.append(np.linalg.norm(seen.xy - true.xy, axis=-1).mean(0) / width)
+    error = np.mean(moved, axis=0)
+    assert error[15:23].mean() > 2 * error[11:13].mean()
+    assert 0.1 < error[15:23].mean() < 0.6
 
 
-def test_a_lost_hand_has_no_coordinates(take: Take) -> None:
-    window = observe(np.random.default_rng(0), take, 9.0, SPAN_S, replace(Estimator(), loss=1.0))
-    gone = window.conf == 0
-    assert gone.any()
-    assert np.isnan(window.xyz[gone]).all()
-    assert np.isfinite(window.xyz[~gone]).all()
-    assert set(np.flatnonzero(gone.any(0))) <= {15, 16, 17, 18, 19, 20, 21, 22}
-
-
-def test_cameras_differ_and_one_seed_sees_the_same(take: Take) -> None:
+def test_cameras_differ_and_one_seed_sees_the_same(take: Take, measured: Estimator) -> None:
     a, b, c = (
-        observe(np.random.default_rng(seed), take, 9.0, SPAN_S, Estimator()) for seed in (1, 1, 2)
+        observe(np.random.default_rng(seed), take, 9.0, SPAN_S, measured) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(a.xyz, b.xyz)
     assert np.nanmax(np.abs(a.xyz - c.xyz)) > 0.02

@@ -1,0 +1,41 @@
+"""`python -m train estimator`: what the pose estimator's errors are, for poses made on the spot."""
+
+import argparse
+from pathlib import Path
+
+from train.cli import Subparsers
+from train.cli.needs import require
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "estimator", help="measure how the pose estimator errs on rendered people"
+    )
+    parser.add_argument(
+        "--rendered", required=True, type=Path, metavar="DIR", help="what `synth` has rendered"
+    )
+    parser.add_argument(
+        "--data", required=True, type=Path, metavar="STORE", help="what `prepare` made of it"
+    )
+    parser.add_argument("--avatars", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and write."""
+    require("estimator", ("torch", "moderngl", "tqdm"))
+    from train.annotations import DataError
+    from train.store import open_store
+    from train.synth.estimator import save_estimator
+    from train.synth.measure import measure_estimator
+
+    store = open_store(arguments.data)
+    estimator = measure_estimator(arguments.rendered, arguments.avatars, store, arguments.seed)
+    try:
+        save_estimator(arguments.out, estimator)
+    except OSError as error:
+        raise DataError(f"--out: {arguments.out}: {error.strerror}") from None
+    print(f"{arguments.out}: errors of {len(estimator.keys)} moments")
