@@ -19,8 +19,10 @@ from train.augment import Augmentation, Timing, augment, draw_timing
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.perception import perception_of
+from train.places import PLACES, unknown_places
 from train.recipes import Recipe
 from train.store import Span, Store, StoredVideo
+from train.units import UNITS, unknown_units
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +168,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
                 needed then are not decoded.
         """
         self._store, self._examples, self._how, self._seed = store, chosen, how, seed
+        self._only = only
         manifest = manifest_of(recipe)
         if only is not None:
             inputs = tuple(spec for spec in manifest.inputs if spec.modality == only)
@@ -184,6 +187,10 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         rng = np.random.default_rng([self._seed, number, index])
         feeds = self._feeds(example, rng)
         labels = {task: torch.tensor(label) for task, label in example.labels.items()}
+        if self._only == "rgb":  # the estimator's own keypoints are not where hands are at a face
+            labels[PLACES] = unknown_places(feeds["rgb"].shape[1])
+        elif self._only == "face":
+            labels[UNITS] = unknown_units(feeds["face"].shape[0])
         return feeds, labels
 
     def _feeds(self, example: Example, rng: np.random.Generator) -> Feeds:

@@ -16,10 +16,11 @@ from train.store import Store
 
 if TYPE_CHECKING:
     from train.face_dataset import FaceDataset
+    from train.scene_dataset import SceneDataset
 
 Draw = tuple[int, int]
 """(number of the draw, index of the example)."""
-Made: TypeAlias = "MotionDataset | FaceDataset"
+Made: TypeAlias = "MotionDataset | FaceDataset | SceneDataset"
 _ENDLESS = 2**31 - 1
 
 
@@ -125,11 +126,15 @@ def training_windows(
 def made_windows(
     stage: str, avatars: Path | None, names: tuple[str, ...], recipe: Recipe, seed: int
 ) -> "Made | None":
-    """Poses or faces made on the spot for the stage of that name, if the avatars are there."""
-    if avatars is None or stage not in ("pose", "face"):
+    """What is made on the spot for the stage of that name, if the avatars are there."""
+    if avatars is None:
         return None
     if stage == "pose":
         return MotionDataset(avatars, names, recipe, _ENDLESS, seed)
     from train.face_dataset import FaceDataset  # brings OpenGL
+    from train.scene_dataset import SceneDataset
 
-    return FaceDataset(avatars, names, recipe, _ENDLESS, seed)
+    if stage == "face":
+        return FaceDataset(avatars, names, recipe, _ENDLESS, seed)
+    only = "rgb" if stage == "rgb" else None
+    return SceneDataset(avatars, names, recipe, _ENDLESS, seed, only=only)

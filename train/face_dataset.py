@@ -1,10 +1,12 @@
 """Faces made on the spot, as tensors: enough to train the face branch before any video is seen.
 
 A few hundred videos show a few hundred moods, which a network learns by heart; here every window
-has another face, light, camera and mood. Every example follows from (seed, draw) alone.
+has another face, light, camera and mood. Rendering takes longer than learning, so each is looked at
+several times, augmented anew. Every example follows from (seed, draw) alone.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -18,18 +20,23 @@ from engines.skeleton import LAYOUTS
 from engines.tensor_specs import FaceInput
 from engines.window import Window
 from realtime.perception.face import FACE_SIZE, TEMPLATE_4, similarity
+from train.augment import Augmentation, augment
 from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
 from train.labels import EMOTIONS
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import paint
 from train.synth.body import Body, measure, skin_matrices
-from train.synth.film import draw_film, expose
+from train.synth.controls import FACE
+from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import Place, carry
 from train.synth.performance import Performance
 from train.synth.render import Renderer
+from train.synth.rotations import Floats
 from train.synth.scene import draw_scene, look_at
-from train.synth.script import portrait
+from train.synth.script import idle, recorded
+from train.turns import turn
+from train.units import UNITS
 
 Image = NDArray[np.uint8]
 _SIDE = 160
@@ -38,6 +45,9 @@ _SHOWN_CM = (27.0, 36.0)
 """Of it: a head."""
 _COARSEST = 0.45
 """A face far away has so many pixels of a near one."""
+_TIMES, _AMONG = 4, 256
+"""Each window is looked at so many times, in turn with so many others."""
+_AGAIN = Augmentation(shift=0.0, light=0.15, blur=0.1, noise=4.0, evidence_loss=0.0)
 _MISS_PX = 1.6
 """Standard deviation of the face detector's points, in px of the crop."""
 
@@ -64,12 +74,32 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
         self._renderer: Renderer | None = None
+        self._shown = lru_cache(_AMONG)(self._shoot)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in self.__dict__.items() if k != "_shown"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._shown = lru_cache(_AMONG)(self._shoot)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        rng = np.random.default_rng([self._seed, 2, draw])
+        window, emotion, units = self._shown(turn(draw, _TIMES, _AMONG))
+        window = augment(np.random.default_rng([self._seed, 3, draw]), window, _AGAIN)
+        arrays = preprocess([window], self._manifest)
+        labels = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}
+        return (
+            {name: torch.from_numpy(array[0]) for name, array in arrays.items()},
+            {task: torch.tensor(value) for task, value in labels.items()}
+            | {UNITS: torch.from_numpy(units)},
+        )
+
+    def _shoot(self, number: int) -> tuple[Window, int, Floats]:
+        """One window, its mood, and what the faces do, float32 [T, 12]."""
+        rng = np.random.default_rng([self._seed, 2, number])
         body = self._bodies[rng.integers(len(self._bodies))]
         emotion = int(rng.integers(len(EMOTIONS)))
         sampling = self._face.sampling
@@ -77,13 +107,11 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         t *= sampling.span_s / sampling.frames
         if len(t) == 1:  # movement needs two instants
             t = np.array([0.0, sampling.span_s])
-        performance = portrait(rng, body, t, emotion)
-        arrays = preprocess([self._window(self._crops(rng, body, performance), t)], self._manifest)
-        labels = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}
-        return (
-            {name: torch.from_numpy(array[0]) for name, array in arrays.items()},
-            {task: torch.tensor(value) for task, value in labels.items()},
-        )
+        controls = idle(rng, body, t, emotion)
+        performance = recorded(body, controls, (), emotion)
+        units = np.stack([controls.face[name] for name in FACE], axis=-1)
+        units = units[-sampling.frames :].astype(np.float32)
+        return self._window(self._crops(rng, body, performance), t), emotion, units
 
     def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
         layout = self._manifest.perception.layout
@@ -118,7 +146,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         xy = camera.project(points, (side, side)).astype(np.float64)
         goals = TEMPLATE_4 + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
         return np.stack([
-            cv2.warpAffine(_coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
+            cv2.warpAffine(coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
             for image, at, goal in zip(expose(rng, film, small), xy, goals, strict=True)
         ]).astype(np.uint8)  # fmt: skip
 
@@ -127,10 +155,3 @@ def face_places(body: Body) -> tuple[Place, ...]:
     """The detector's four points, in the order of `TEMPLATE_4`, on an avatar's head."""
     names = ("right_eye", "left_eye", "nose", "mouth")
     return tuple(("Head", body.landmarks[name].point) for name in names)
-
-
-def _coded(image: Image, quality: int) -> Image:
-    """As a camera's compression leaves it."""
-    ok, blob = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert ok
-    return np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from train.dataset import UNLABELLED
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
+from train.places import PLACES, PlacesProbe, places_loss
 from train.recipes import Recipe
+from train.units import NUM_UNITS, UNITS, units_loss
 
 BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
 """Stage -> which weights it hands on, by their names' beginning."""
@@ -104,17 +106,25 @@ class StageNet(nn.Module):
         Args:
             net: trained in place.
             stage: one of `STAGES`.
-            num_classes: of each task; the RGB stage classifies MViT's class token by linear maps
-                that are thrown away after it.
+            num_classes: of each task; the RGB stage classifies MViT's class token, and finds joints
+                by the other tokens, with linear maps that are thrown away after it.
         """
         super().__init__()
         self.net, self.stage = net, stage
         width = net.trunk.config.dims[-1]
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
+        self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
+        self.units: nn.Linear | None = None
+        if stage == "face" and not isinstance(net, MicroGestureNet):
+            self.units = nn.Linear(net.emotion.swinface.config.branch_dim, NUM_UNITS)
 
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """float32 [B, num_classes] of each task that the stage can tell."""
+        """float32 [B, num_classes] of each task that the stage can tell.
+
+        In training the RGB stage also says where the joints are, under `PLACES`, and the face
+        stage what each part of the face does, under `UNITS`.
+        """
         net = self.net
         if self.stage == "fusion":
             return dict(zip(tasks_of(net), net(**feeds), strict=True))
@@ -123,9 +133,16 @@ class StageNet(nn.Module):
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
-            return {"emotion": net.emotion(None, feeds["face"], feeds["face_mask"])}
-        token = net.trunk.tokens(feeds["rgb"])[:, 0]
-        return {task: probe(token) for task, probe in self.probes.items()}
+            embedded = net.emotion.embed(feeds["face"])
+            logits = {"emotion": net.emotion.fusion(None, embedded, feeds["face_mask"])}
+            if self.training and self.units is not None:
+                logits[UNITS] = self.units(embedded)
+            return logits
+        tokens = net.trunk.tokens(feeds["rgb"])
+        logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
+        if self.training and self.places is not None:
+            logits[PLACES] = self.places(tokens)
+        return logits
 
 
 def tasks_of(net: Net) -> tuple[str, ...]:
@@ -151,6 +168,10 @@ def parameter_groups(net: nn.Module, stage: str, config: StageConfig) -> list[di
     ]
 
 
+_DENSE = {PLACES: places_loss, UNITS: units_loss}
+"""What only rendered windows tell, by its key among the labels."""
+
+
 def loss_of(
     logits: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],
@@ -168,6 +189,9 @@ def loss_of(
     total = torch.zeros((), device=next(iter(logits.values())).device)
     for task, scores in logits.items():
         target = labels[task]
+        if task in _DENSE:
+            total = total + _DENSE[task](scores, target)
+            continue
         if not (target != UNLABELLED).any():
             total = total + 0.0 * scores.sum()
             continue

@@ -28,10 +28,10 @@ class Sources:
 
     stores: tuple[Store, ...]
     avatars: Path | None
-    """For poses and faces made on the spot; None for none of them."""
+    """For windows made on the spot; None for none of them."""
     people: tuple[str, ...]
     made_share: float
-    """Of the windows of the stages pose and face."""
+    """Of the windows, where both are learnt from."""
     hop_s: float
 
 
@@ -65,9 +65,9 @@ def training_data(
         raise DataError("fit: none of the stores has videos of the split 'train'")
     chosen, windows = training_windows(stores, recipe, sources.hop_s, seed, modality_of(stage))
     made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
-    if not chosen and made is None:
+    if not chosen and (made is None or stage == "fusion"):  # faces and moods are in stores alone
         raise DataError(
-            f"fit needs --data for the stage {stage}; pose and face can do with --avatars alone"
+            f"fit needs --data for the stage {stage}; branches can do with --avatars alone"
         )
     main = recipe.outputs[0].task if stage != "face" else "emotion"
     weights = balanced(chosen, main, config.balance) if chosen else np.zeros(0)

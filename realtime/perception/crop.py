@@ -50,27 +50,10 @@ class SubjectCrop:
         if pose is not None:
             self._follow(pose, t)
         self._t = t
-        corner, side = self._place(image.shape[0], image.shape[1])
+        corner, side = place_square(self._square, (image.shape[0], image.shape[1]), self._storage)
         left, top = corner
         crop = np.array((left, top, left + side, top + side), np.float32)
         return cut_square(image, corner, side, self._storage), crop
-
-    def _place(self, height: int, width: int) -> tuple[tuple[int, int], int]:
-        """The square in whole pixels of the frame: (left, top) and side.
-
-        Black tells nothing, so it reaches over the frame's edges no farther than it must: it is no
-        larger than the longer side of the frame, and moved as far inwards as that allows.
-        """
-        if self._square is None:
-            side = whole_blocks(min(height, width), self._storage)
-            return ((width - side) // 2, (height - side) // 2), side
-        side = max(1, min(round(self._square[2]), max(height, width)))
-        side = whole_blocks(side, self._storage)
-        left, top = (
-            int(np.clip(round(middle - side / 2), min(0, room - side), max(0, room - side)))
-            for middle, room in zip(self._square[:2], (width, height), strict=True)
-        )
-        return (left, top), side
 
     def _follow(self, pose: Pose, t: float) -> None:
         centre, width = shoulders(pose)
@@ -85,6 +68,35 @@ class SubjectCrop:
         error = wanted - self._square
         excess = np.sign(error) * np.maximum(0, np.abs(error) - rule.slack * self._square[2])
         self._square = self._square + (1 - math.exp(-(t - self._t) / rule.tau_s)) * excess
+
+
+def place_square(
+    wanted: np.ndarray | None, picture: tuple[int, int], storage: tuple[int, int]
+) -> tuple[tuple[int, int], int]:
+    """A square in whole pixels of a picture.
+
+    Black tells nothing, so it reaches over the picture's edges no farther than it must: it is no
+    larger than the longer side of the picture, and moved as far inwards as that allows.
+
+    Args:
+        wanted: [3] px: centre x, centre y, side; None for the picture's centre square.
+        picture: (height, width) px.
+        storage: (h, w) px to which it will be cut.
+
+    Returns:
+        (left, top) and side, px.
+    """
+    height, width = picture
+    if wanted is None:
+        side = whole_blocks(min(height, width), storage)
+        return ((width - side) // 2, (height - side) // 2), side
+    side = max(1, min(round(float(wanted[2])), max(height, width)))
+    side = whole_blocks(side, storage)
+    left, top = (
+        int(np.clip(round(float(middle) - side / 2), min(0, room - side), max(0, room - side)))
+        for middle, room in zip(wanted[:2], (width, height), strict=True)
+    )
+    return (left, top), side
 
 
 def cut_square(image: Image, corner: tuple[int, int], side: int, size: tuple[int, int]) -> Image:

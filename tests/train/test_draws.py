@@ -100,7 +100,7 @@ def test_training_data_knows_how_often_each_class_comes(folders: tuple[Path, Pat
 
 def test_nothing_to_learn_from_is_one_line(tmp_path: Path) -> None:
     stage = default_stage(tiny(), "pose")
-    with pytest.raises(DataError, match="fit needs --data for the stage pose; pose and face"):
+    with pytest.raises(DataError, match="fit needs --data for the stage pose; branches can do"):
         training_data(tiny(), "pose", stage, sources(), 0)
     only_test = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "test"),))
     with pytest.raises(DataError, match="none of the stores has videos of the split 'train'"):

@@ -11,6 +11,7 @@ from torch import Tensor
 from tests.train.tiny_recipe import FACE_SIDE, FACES, FRAMES, POSES, SIDE, tiny
 from train.dataset import UNLABELLED
 from train.models.heads import Net, NetConfig, build_net
+from train.places import PLACES, unknown_places
 from train.recipes import RECIPES
 from train.stages import (
     STAGES,
@@ -22,6 +23,7 @@ from train.stages import (
     stages_of,
     tasks_of,
 )
+from train.units import UNITS, unknown_units
 
 CONFIG = StageConfig(steps=10, batch=4, lr=0.01, label_smoothing=0.0)
 CLASSES = {"micro_gesture": 32, "emotion": 2}
@@ -76,10 +78,25 @@ def test_a_stage_tells_its_tasks_from_its_modality_alone(name: str) -> None:
         }
 
 
+def test_in_training_branches_also_tell_what_only_rendered_windows_know() -> None:
+    net = net_of("joint")
+    for stage, key in (("rgb", PLACES), ("face", UNITS)):
+        whole = StageNet(net, stage, CLASSES).train()
+        logits = whole(feeds(stage))
+        assert key in logits
+        unknown = {PLACES: unknown_places(FRAMES), UNITS: unknown_units(FACES)}[key]
+        labels = {task: torch.zeros(2, dtype=torch.long) for task in CLASSES}
+        nobody = loss_of(logits, labels | {key: torch.stack([unknown] * 2)}, CONFIG, {})
+        known = torch.full_like(torch.stack([unknown] * 2), 0.5)
+        told = loss_of(logits, labels | {key: known}, CONFIG, {})
+        assert float(told.detach()) > float(nobody.detach())
+
+
 def test_the_probes_of_the_rgb_stage_are_no_part_of_the_network() -> None:
     whole = StageNet(net_of("joint"), "rgb", CLASSES)
     probes = {n for n, _ in whole.named_parameters() if not n.startswith("net.")}
-    assert probes == {f"probes.{t}.{kind}" for t in CLASSES for kind in ("weight", "bias")}
+    names = (*(f"probes.{task}" for task in CLASSES), "places.linear")
+    assert probes == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
     assert not StageNet(net_of("joint"), "fusion", CLASSES).probes
 
 

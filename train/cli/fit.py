@@ -69,7 +69,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--avatars",
         type=Path,
         metavar="DIR",
-        help="pose and face stage: learn from poses and faces made on the spot, too",
+        help="learn from windows made on the spot, too",
     )
     parser.add_argument(
         "--people", nargs="+", default=_TRAIN_PEOPLE, metavar="NAME", help="who moves there"

@@ -120,3 +120,10 @@ def write_mp4(
             yield count
         if stream is not None:
             container.mux(stream.encode())
+
+
+def coded(image: Image, quality: int) -> Image:
+    """A picture, uint8 [h, w, 3], as JPEG of a quality (0..100) leaves it."""
+    ok, blob = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok
+    return np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)

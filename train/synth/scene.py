@@ -46,6 +46,42 @@ class Camera:
         x = width / 2 + seen[..., 0] * scale
         return np.stack([x, height / 2 - seen[..., 1] * scale], -1).astype(np.float32)
 
+    def pixels_per_cm(self, point: Floats, height: int) -> float:
+        """At the distance of a world point [3], in a picture so many px high."""
+        distance = max(float(-(self.rotation @ (point - self.eye))[2]), 1.0)
+        return height / (2 * float(np.tan(self.field_of_view / 2))) / distance
+
+
+@dataclass(frozen=True, eq=False)
+class CutCamera(Camera):
+    """A square cut out of a camera's picture."""
+
+    picture: tuple[int, int]
+    """(h, w) px of the whole."""
+    corner: tuple[int, int]
+    """(left, top) px; may lie outside."""
+    side: int
+    """px."""
+
+    def matrix(self, aspect: float = 1.0) -> Floats:
+        """float32 [4, 4]: world to clip space of the square."""
+        (height, width), (left, top) = self.picture, self.corner
+        cut = np.eye(4, dtype=np.float32)
+        cut[0, 0], cut[1, 1] = width / self.side, height / self.side
+        cut[0, 3] = (width - 2 * left) / self.side - 1
+        cut[1, 3] = 1 - (height - 2 * top) / self.side
+        return np.asarray(cut @ super().matrix(width / height), np.float32)
+
+    def project(self, points: Floats, size: tuple[int, int]) -> Floats:
+        """Pixels [..., 2] of world points [..., 3] in the square at (h, w)."""
+        xy = super().project(points, self.picture) - np.array(self.corner, np.float32)
+        return np.asarray(xy * (np.array(size[::-1]) / self.side), np.float32)
+
+    def shown_rows(self, height: int) -> tuple[int, int]:
+        """First and last + 1 row, of so many, that lie within the whole picture."""
+        top, scale = self.corner[1], height / self.side
+        return max(0, round(-top * scale)), min(height, round((self.picture[0] - top) * scale))
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:

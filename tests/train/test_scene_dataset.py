@@ -1,0 +1,118 @@
+"""Scenes made on the spot: cut as perception cuts, joints where they are, reproducible."""
+
+import pickle
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.perception.crop import cut_square
+from train.dataset import UNLABELLED
+from train.labels import ILLUSTRATIVE
+from train.places import JOINTS, PLACES
+from train.recipes import demo
+from train.scene_dataset import SceneDataset
+from train.synth.avatar import AvatarError, load_avatar
+from train.synth.body import measure, skin_matrices
+from train.synth.render import Renderer
+from train.synth.scene import CutCamera, draw_scene
+
+NAMES = ("m002", "f003")
+
+
+@pytest.fixture(scope="module")
+def dataset(shared: Path) -> SceneDataset:
+    return SceneDataset(shared / "avatars", NAMES, demo(), 10_000, 3)
+
+
+@pytest.fixture(scope="module")
+def whole(shared: Path) -> SceneDataset:
+    return SceneDataset(shared / "avatars", NAMES, demo(), 10_000, 3, only=None)
+
+
+def test_an_example_has_pictures_and_places(dataset: SceneDataset) -> None:
+    feeds, labels = dataset[0]
+    assert {name: tuple(x.shape) for name, x in feeds.items()} == {"rgb": (3, 4, 112, 112)}
+    assert set(labels) == {"micro_gesture", "emotion", PLACES}
+    assert labels[PLACES].shape == (4, JOINTS, 2)
+    known = labels[PLACES][torch.isfinite(labels[PLACES])]
+    assert ((known >= 0) & (known <= 1)).all()
+    assert feeds["rgb"].std() > 0.2
+
+
+def test_heads_are_above_shoulders_and_mostly_in_the_picture(dataset: SceneDataset) -> None:
+    places = torch.stack([dataset[k][1][PLACES] for k in range(12)])
+    nose, shoulders = places[..., 0, 1], places[..., 11:13, 1].mean(-1)
+    assert torch.isfinite(nose).float().mean() > 0.7
+    both = torch.isfinite(nose) & torch.isfinite(shoulders)
+    assert (nose < shoulders)[both].float().mean() > 0.95
+
+
+def test_fusion_gets_poses_as_estimated_and_no_faces(whole: SceneDataset) -> None:
+    feeds, labels = whole[0]
+    assert set(feeds) == {"rgb", "pose", "pose_mask", "face", "face_mask"}
+    assert not feeds["face_mask"].any()
+    assert feeds["pose_mask"].mean() > 0.7
+    assert feeds["pose"].std() > 0.1
+    assert set(labels) == {"micro_gesture", "emotion"}
+    assert int(labels["emotion"]) == UNLABELLED, "without a face nobody says what is felt"
+
+
+def test_gestures_and_background_occur(dataset: SceneDataset) -> None:
+    counts = Counter(int(dataset[k][1]["micro_gesture"]) for k in range(40))
+    assert len(counts) >= 6
+    assert counts[ILLUSTRATIVE] < 30
+
+
+def test_an_example_follows_from_seed_and_draw_alone(dataset: SceneDataset, shared: Path) -> None:
+    copied = pickle.loads(pickle.dumps(SceneDataset(shared / "avatars", NAMES, demo(), 99, 3)))
+    other = SceneDataset(shared / "avatars", NAMES, demo(), 99, 4)
+    dataset[8]  # another person before the camera in between
+    expected, label = dataset[7]
+    feeds, same = copied[7]
+    assert same["micro_gesture"] == label["micro_gesture"]
+    torch.testing.assert_close(feeds["rgb"], expected["rgb"], rtol=0, atol=0)
+    torch.testing.assert_close(same[PLACES], label[PLACES], rtol=0, atol=0, equal_nan=True)
+    assert not torch.equal(other[7][0]["rgb"], expected["rgb"])
+
+
+def test_what_is_cut_at_once_is_what_perception_cuts_out_of_the_whole_picture(
+    shared: Path,
+) -> None:
+    """Two ways to one region: rendered alone, and cut out of the camera's picture."""
+    body = measure(load_avatar(shared / "avatars", "m002"))
+    rng = np.random.default_rng(5)
+    picture, corner, side, storage = (360, 640), (190, -20), 256, (128, 128)
+    scene = draw_scene(rng, body)
+    seen = scene.camera
+    cut = CutCamera(
+        seen.eye, seen.rotation, seen.field_of_view, picture=picture, corner=corner, side=side
+    )
+    matrices, grey = skin_matrices(body, body.rest), np.full((8, 8, 3), 90, np.uint8)
+    morphs = np.zeros(len(body.avatar.morph_names), np.float32)
+    with Renderer(picture) as large, Renderer(storage) as small:
+        large.show(body.avatar)
+        whole = large.draw(matrices, morphs, scene, grey)
+        expected = cut_square(whole, corner, side, storage)
+        small.show(body.avatar)
+        found = small.draw(matrices, morphs, replace(scene, camera=cut), grey)
+    top, bottom = cut.shown_rows(storage[0])
+    assert (top, bottom) == (10, 128)
+    assert not expected[: top - 1].any()
+    difference = np.abs(expected[top + 1 :].astype(int) - found[top + 1 :].astype(int))
+    assert difference.mean() < 4
+    shifted = np.abs(expected[top + 1 :, 3:].astype(int) - found[top + 1 :, :-3].astype(int))
+    assert shifted.mean() > 2 * difference.mean()
+    point = body.landmarks["nose"].point[None]
+    x, y = seen.project(point, picture)[0]
+    np.testing.assert_allclose(
+        cut.project(point, storage)[0], [(x - 190) / 2, (y + 20) / 2], atol=1e-3
+    )
+
+
+def test_a_missing_avatar_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AvatarError, match=r"m002\.glb"):
+        SceneDataset(tmp_path, NAMES, demo(), 10, 0)

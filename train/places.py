@@ -1,0 +1,90 @@
+"""Places: where the joints are in the pictures, as a second task of the RGB branch.
+
+One label a window teaches a video transformer slowly; that the branch also has to say where in each
+picture hands, elbows and face are makes it look at them from the first steps on. Only rendered
+windows know it. The linear map that says it is thrown away after the stage, as the classifiers are.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines.skeleton import MEDIAPIPE33
+from engines.tensor_specs import RgbInput
+from engines.window import Window
+from train.models.mvit import MViTConfig
+
+PLACES = "places"
+"""Key among a window's labels."""
+JOINTS = MEDIAPIPE33.joints.index("right_hip") + 1
+"""The first of MediaPipe's: head, arms, hands, hips."""
+
+
+def places_in(window: Window, sampled: NDArray[np.intp], spec: RgbInput) -> NDArray[np.float32]:
+    """Where the joints are in the pictures that the branch is fed.
+
+    Args:
+        window: with the true keypoints; those that are outside the camera's picture have no
+            confidence.
+        sampled: [T], which of its frames are fed.
+        spec: how they are cut.
+
+    Returns:
+        float32 [T, 25, 2], 0..1 from left to right and from top to bottom; NaN where a joint is
+        outside the picture.
+    """
+    side = window.rgb.shape[1]
+    scale, margin = spec.resize / side, (spec.resize - spec.crop) / 2
+    xy = (window.xy[sampled][:, :JOINTS] * scale - margin) / spec.crop
+    unknown = ((xy < 0) | (xy > 1)).any(axis=-1) | (window.conf[sampled][:, :JOINTS] == 0)
+    xy[unknown] = np.nan
+    return np.asarray(xy, np.float32)
+
+
+class PlacesProbe(nn.Module):
+    """Scene tokens -> for each picture and joint, in which cell of the token grid it is."""
+
+    def __init__(self, config: MViTConfig) -> None:
+        super().__init__()
+        self.frames = config.frames
+        self.grid = config.token_grid(config.frames, config.size, config.size)
+        per_token = math.ceil(config.frames / self.grid[0])
+        self.linear = nn.Linear(config.dims[-1], per_token * JOINTS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, 1 + L, C] -> logits [B, T, 25, H * W]."""
+        t, h, w = self.grid
+        out = self.linear(tokens[:, 1:]).unflatten(1, (t, h * w)).unflatten(3, (-1, JOINTS))
+        return out.permute(0, 1, 3, 4, 2).flatten(1, 2)[:, : self.frames]
+
+
+def unknown_places(frames: int) -> Tensor:
+    """float32 [T, 25, 2] of NaN: of a window about which nobody knows."""
+    return torch.full((frames, JOINTS, 2), math.nan)
+
+
+def places_loss(logits: Tensor, places: Tensor) -> Tensor:
+    """Mean cross entropy against the bilinear weights of the four cells about each joint.
+
+    Args:
+        logits: float [B, T, 25, H * W] over a square grid.
+        places: float32 [B, T, 25, 2] of `places_in`.
+    """
+    cells = math.isqrt(logits.shape[-1])
+    known = torch.isfinite(places).all(-1)
+    if not known.any():
+        return 0.0 * logits.sum()
+    rows, columns = (_weights(places[known][:, k], cells) for k in (1, 0))
+    target = (rows.unsqueeze(2) * columns.unsqueeze(1)).flatten(1)
+    return F.cross_entropy(logits[known].float(), target)
+
+
+def _weights(x: Tensor, cells: int) -> Tensor:
+    """[N] of 0..1 -> [N, cells]: linear weights of the two nearest cell centres."""
+    centres = torch.arange(cells, device=x.device)
+    at = (x * cells - 0.5).clamp(0, cells - 1).unsqueeze(1)
+    return (1 - (at - centres).abs()).clamp(min=0)
