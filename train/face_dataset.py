@@ -137,18 +137,37 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
             self._renderer.draw(skin_matrices(body, bones), morphs, scene, backdrop)
             for bones, morphs in zip(performance.bones, performance.morphs, strict=True)
         ]
-        side = round(_SIDE * float(np.exp(rng.uniform(np.log(_COARSEST), 0))))
-        small = [np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-                 for p in pictures]  # fmt: skip
-        film = draw_film(rng)
-        film = replace(film, motion_blur=0.0, blur=0.5 * film.blur, noise=0.6 * film.noise)
-        quality, missed = int(rng.integers(50, 96)), rng.normal(0, _MISS_PX, (1, 4, 2))
-        xy = camera.project(points, (side, side)).astype(np.float64)
-        goals = TEMPLATE_4 + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
-        return np.stack([
-            cv2.warpAffine(coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
-            for image, at, goal in zip(expose(rng, film, small), xy, goals, strict=True)
-        ]).astype(np.uint8)  # fmt: skip
+        xy = camera.project(points, (_SIDE, _SIDE))
+        return aligned(rng, pictures, xy, float(rng.uniform(np.log(_COARSEST), 0)))
+
+
+def aligned(rng: np.random.Generator, pictures: list[Image], xy: Floats, log_scale: float) -> Image:
+    """Crops of heads, as perception cuts them out of a camera's pictures.
+
+    Args:
+        rng: draws the camera and how the detector misses.
+        pictures: T of a head, uint8 [S, S, 3].
+        xy: float32 [T, 4, 2] px in them: the points of `face_places`.
+        log_scale: log of the side that a head has in the camera's picture over S.
+
+    Returns:
+        uint8 [T, 112, 112, 3].
+    """
+    whole = pictures[0].shape[0]
+    side = max(16, round(whole * float(np.exp(log_scale))))
+    small = [
+        np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        for p in pictures
+    ]
+    film = draw_film(rng)
+    film = replace(film, motion_blur=0.0, blur=0.5 * film.blur, noise=0.6 * film.noise)
+    quality, missed = int(rng.integers(50, 96)), rng.normal(0, _MISS_PX, (1, 4, 2))
+    goals = TEMPLATE_4 + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
+    places = xy.astype(np.float64) * (side / whole)
+    return np.stack([
+        cv2.warpAffine(coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
+        for image, at, goal in zip(expose(rng, film, small), places, goals, strict=True)
+    ]).astype(np.uint8)  # fmt: skip
 
 
 def face_places(body: Body) -> tuple[Place, ...]:

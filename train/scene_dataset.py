@@ -2,8 +2,8 @@
 
 Only the few frames that the branch samples are rendered, cut as perception would cut them. For the
 RGB branch there comes with them what no annotator gives: where every joint is, seen or not (see
-`train.places`); for the fusion the pose, as its estimator would have seen it. Each window is looked
-at several times, augmented anew. Every example follows from (seed, draw) alone.
+`train.places`); for the fusion the face, and the pose as its estimator would have seen it. Each
+window is looked at several times, augmented anew. Every example follows from (seed, draw) alone.
 """
 
 from dataclasses import replace
@@ -17,11 +17,12 @@ from torch.utils.data import Dataset
 
 from engines.preprocess import preprocess, sample
 from engines.skeleton import MEDIAPIPE33
-from engines.tensor_specs import RgbInput
+from engines.tensor_specs import FaceInput, RgbInput
 from engines.window import Window
 from realtime.perception.crop import place_square
 from train.augment import Augmentation, augment
 from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
+from train.face_dataset import aligned, face_places
 from train.labels import EMOTIONS
 from train.places import PLACES, places_in
 from train.recipes import Recipe
@@ -43,6 +44,8 @@ Image = NDArray[np.uint8]
 _SHOULDERS = list(MEDIAPIPE33.indices(["left_shoulder", "right_shoulder"]))
 _PICTURE = (360, 640)
 """(h, w) px of the camera's picture, of which the subject's region is rendered."""
+_HEAD_CM, _HEAD_PX = 33.0, 160
+"""What is rendered of a head, and in how many px."""
 _TAKE_S = 20.0
 _WINDOWS, _TAKES = 12, 24
 """Windows from one performance, and performances that take turns."""
@@ -54,7 +57,7 @@ _AGAIN = Augmentation(light=0.15, blur=0.1, noise=4.0, jitter=0, joint_loss=0, e
 
 
 class SceneDataset(Dataset[tuple[Feeds, Labels]]):
-    """Windows without faces. Each process that makes them has a renderer of its own."""
+    """Windows of people in rooms. Each process that makes them has renderers of its own."""
 
     def __init__(
         self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int,
@@ -68,7 +71,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             recipe: says how tensors are made.
             length: how many windows.
             seed: of everything.
-            only: "rgb" for the region and `PLACES` alone; None for all inputs, faces missing.
+            only: "rgb" for the region and `PLACES` alone; None for all inputs.
 
         Raises:
             AvatarError: an avatar is missing.
@@ -76,13 +79,15 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         self._bodies = [measure(load_avatar(avatars, name)) for name in names]
         manifest = manifest_of(recipe)
         self._rgb = next(spec for spec in manifest.inputs if isinstance(spec, RgbInput))
+        faces = [spec for spec in manifest.inputs if isinstance(spec, FaceInput)]
+        self._face = faces[0] if faces and only is None else None
         if only is not None:
             manifest = replace(manifest, inputs=(self._rgb,))
         self._manifest, self._is_whole = manifest, only is None
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
         self._estimator = load_estimator() if self._is_whole else None
-        self._renderer: Renderer | None = None
+        self._renderers: dict[int, Renderer] = {}
         self._remember()
 
     def _remember(self) -> None:
@@ -136,7 +141,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             performance.truth, performance.emotion,
         )  # fmt: skip
         labels = {"micro_gesture": label}
-        if performance.emotion is not None and not self._is_whole:  # faces tell it, if at all
+        if performance.emotion is not None:
             labels["emotion"] = performance.emotion
         return self._window(rng, body, moment), labels
 
@@ -145,11 +150,10 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         scene = draw_scene(rng, body)
         camera = self._cut(rng, scene.camera, points, body)
         rgb = self._pictures(rng, body, moment, replace(scene, camera=camera))
-        count, side = len(points), self._manifest.perception.face_size
         xy, xyz, conf = self._seen(rng, points, camera)
+        faces, has_face = self._faces(rng, body, moment, scene)
         return Window(
-            t=moment.t, rgb=rgb, xy=xy, xyz=xyz, conf=conf,
-            faces=np.zeros((count, side, side, 3), np.uint8), has_face=np.zeros(count, np.bool_),
+            t=moment.t, rgb=rgb, xy=xy, xyz=xyz, conf=conf, faces=faces, has_face=has_face,
             layout=MEDIAPIPE33.name,
         )  # fmt: skip
 
@@ -178,10 +182,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         centre += rng.uniform(-0.8, 0.8, 2) * rule.slack * rule.scale * width
         wanted = np.array([*centre, rule.scale * width])
         corner, side = place_square(wanted, _PICTURE, self._manifest.perception.storage)
-        return CutCamera(
-            camera.eye, camera.rotation, camera.field_of_view,
-            picture=_PICTURE, corner=corner, side=side,
-        )  # fmt: skip
+        return _part(camera, corner, side)
 
     def _pictures(
         self, rng: np.random.Generator, body: Body, moment: Performance, scene: Scene
@@ -189,16 +190,9 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         """uint8 [T, h, w, 3]: as perception would cut them out; what is not looked at is black."""
         storage, camera = self._manifest.perception.storage, scene.camera
         assert isinstance(camera, CutCamera)
-        if self._renderer is None:
-            self._renderer = Renderer(storage)
-        self._renderer.show(body.avatar)
-        backdrop = paint(rng, storage)
         looked_at = np.unique(sample(moment.t, self._rgb.sampling)[0])
-        pictures = [
-            self._renderer.draw(skin_matrices(body, moment.bones[k]), moment.morphs[k], scene,
-                                backdrop)
-            for k in looked_at
-        ]  # fmt: skip
+        backdrop = paint(rng, storage)
+        pictures = [self._drawn(body, moment, k, scene, backdrop, storage[0]) for k in looked_at]
         film, quality = draw_film(rng), int(rng.integers(60, 96))
         film = replace(film, motion_blur=0.0, blur=0.4 * film.blur, noise=0.5 * film.noise)
         rgb = np.zeros((len(moment.t), *storage, 3), np.uint8)
@@ -207,3 +201,44 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         top, bottom = camera.shown_rows(storage[0])
         rgb[:, :top] = rgb[:, bottom:] = 0
         return rgb
+
+    def _faces(
+        self, rng: np.random.Generator, body: Body, moment: Performance, scene: Scene
+    ) -> tuple[Image, NDArray[np.bool_]]:
+        """uint8 [T, S, S, 3] of the head as the camera sees it, and where there is one."""
+        count, side = len(moment.t), self._manifest.perception.face_size
+        faces, has_face = np.zeros((count, side, side, 3), np.uint8), np.zeros(count, np.bool_)
+        if self._face is None:
+            return faces, has_face
+        looked_at = np.unique(sample(moment.t, self._face.sampling)[0])
+        points = carry(body, moment.bones[looked_at], face_places(body))
+        backdrop, whole = paint(rng, (_HEAD_PX, _HEAD_PX)), scene.camera
+        shown = max(8, round(_HEAD_CM * whole.pixels_per_cm(points.mean(axis=(0, 1)), _PICTURE[0])))
+        pictures, places = [], []
+        for k, point in zip(looked_at, points, strict=True):
+            left, top = np.rint(whole.project(point, _PICTURE).mean(axis=0) - shown / 2).astype(int)
+            camera = _part(whole, (int(left), int(top)), shown)
+            seen = replace(scene, camera=camera)
+            pictures.append(self._drawn(body, moment, k, seen, backdrop, _HEAD_PX))
+            places.append(camera.project(point, (_HEAD_PX, _HEAD_PX)))
+        scale = min(0.0, float(np.log(shown / _HEAD_PX)))
+        faces[looked_at] = aligned(rng, pictures, np.stack(places), scale)
+        has_face[looked_at] = True
+        return faces, has_face
+
+    def _drawn(
+        self, body: Body, moment: Performance, k: int, scene: Scene, backdrop: Image, side: int
+    ) -> Image:
+        if side not in self._renderers:
+            self._renderers[side] = Renderer((side, side))
+        renderer = self._renderers[side]
+        renderer.show(body.avatar)
+        matrices = skin_matrices(body, moment.bones[k])
+        return renderer.draw(matrices, moment.morphs[k], scene, backdrop)
+
+
+def _part(camera: Camera, corner: tuple[int, int], side: int) -> CutCamera:
+    return CutCamera(
+        camera.eye, camera.rotation, camera.field_of_view,
+        picture=_PICTURE, corner=corner, side=side,
+    )  # fmt: skip
