@@ -12,7 +12,10 @@ _MAJOR, _MINOR = 75, 76
 """`CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...`"""
 _TOO_OLD = {35, 803, 804}
 """Insufficient driver, system driver mismatch, compatibility not supported on this device."""
-_CURE = "install NVIDIA's driver and look whether `nvidia-smi` lists the GPU, or use --device cpu"
+_CURE = (
+    "install NVIDIA's driver and look whether `nvidia-smi` lists the GPU; --device cpu does without, "
+    "and needs no compiling"
+)
 
 
 @dataclass(frozen=True)
