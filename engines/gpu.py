@@ -13,8 +13,8 @@ _MAJOR, _MINOR = 75, 76
 _TOO_OLD = {35, 803, 804}
 """Insufficient driver, system driver mismatch, compatibility not supported on this device."""
 _CURE = (
-    "install NVIDIA's driver and look whether `nvidia-smi` lists the GPU; --device cpu does without, "
-    "and needs no compiling"
+    "install NVIDIA's driver and look whether `nvidia-smi` lists the GPU; --device cpu does "
+    "without, and needs no compiling"
 )
 
 
