@@ -43,12 +43,17 @@ _SIDE = 160
 """px of the rendered picture."""
 _SHOWN_CM = (27.0, 36.0)
 """Of it: a head."""
-_COARSEST = 0.45
+_COARSEST = 0.6
 """A face far away has so many pixels of a near one."""
+_GRIMACES = 0.3
+"""Share of faces that feel nothing and move whatever a face can: what each part does is learnt
+from them best, and moods are made of that."""
+_MOVED, _AT_LEAST = 0.3, 0.2
+"""Of a grimace: share of the channels that move, and by how much of their range."""
 _TIMES, _AMONG = 4, 256
 """Each window is looked at so many times, in turn with so many others."""
-_AGAIN = Augmentation(shift=0.0, light=0.15, blur=0.1, noise=4.0, evidence_loss=0.0)
-_MISS_PX = 1.6
+_AGAIN = Augmentation(shift=0.0, bend=0.015, light=0.15, blur=0.1, noise=3.0, evidence_loss=0.0)
+_MISS_PX = 1.2
 """Standard deviation of the face detector's points, in px of the crop."""
 
 
@@ -101,17 +106,22 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         """One window, its mood, and what the faces do, float32 [T, 12]."""
         rng = np.random.default_rng([self._seed, 2, number])
         body = self._bodies[rng.integers(len(self._bodies))]
-        emotion = int(rng.integers(len(EMOTIONS)))
+        emotion = None if rng.random() < _GRIMACES else int(rng.integers(len(EMOTIONS)))
         sampling = self._face.sampling
         t = np.arange(sampling.frames, dtype=np.float64)
         t *= sampling.span_s / sampling.frames
         if len(t) == 1:  # movement needs two instants
             t = np.array([0.0, sampling.span_s])
         controls = idle(rng, body, t, emotion)
+        if emotion is None:
+            for name in FACE:
+                size = rng.uniform(_AT_LEAST, 1.0) if rng.random() < _MOVED else 0.0
+                controls.face[name] += np.float32(size)
         performance = recorded(body, controls, (), emotion)
         units = np.stack([controls.face[name] for name in FACE], axis=-1)
         units = units[-sampling.frames :].astype(np.float32)
-        return self._window(self._crops(rng, body, performance), t), emotion, units
+        known = UNLABELLED if emotion is None else emotion
+        return self._window(self._crops(rng, body, performance), t), known, units
 
     def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
         layout = self._manifest.perception.layout

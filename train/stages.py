@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.dataset import UNLABELLED
-from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
+from train.models.heads import EmotionHead, EmotionNet, JointNet, MicroGestureNet, Net
+from train.models.swinface import EXPRESSION_BRANCH
 from train.places import PLACES, PlacesProbe, places_loss
 from train.recipes import Recipe
-from train.units import NUM_UNITS, UNITS, units_loss
+from train.units import UNITS, UnitsProbe, units_loss
 
 BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
 """Stage -> which weights it hands on, by their names' beginning."""
@@ -115,9 +116,9 @@ class StageNet(nn.Module):
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
         self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
-        self.units: nn.Linear | None = None
+        self.units: UnitsProbe | None = None
         if stage == "face" and not isinstance(net, MicroGestureNet):
-            self.units = nn.Linear(net.emotion.swinface.config.branch_dim, NUM_UNITS)
+            self.units = UnitsProbe(net.emotion.swinface.config)
 
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """float32 [B, num_classes] of each task that the stage can tell.
@@ -133,15 +134,19 @@ class StageNet(nn.Module):
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
-            embedded = net.emotion.embed(feeds["face"])
-            logits = {"emotion": net.emotion.fusion(None, embedded, feeds["face_mask"])}
-            if self.training and self.units is not None:
-                logits[UNITS] = self.units(embedded)
-            return logits
+            return self._faces(net.emotion, feeds["face"], feeds["face_mask"])
         tokens = net.trunk.tokens(feeds["rgb"])
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
         if self.training and self.places is not None:
             logits[PLACES] = self.places(tokens)
+        return logits
+
+    def _faces(self, head: EmotionHead, faces: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        features = head.swinface.backbone(faces.flatten(0, 1))
+        embedded, _ = head.swinface.branch(features, EXPRESSION_BRANCH)
+        logits = {"emotion": head.fusion(None, embedded.unflatten(0, faces.shape[:2]), mask)}
+        if self.training and self.units is not None:
+            logits[UNITS] = self.units(features.sources).unflatten(0, faces.shape[:2])
         return logits
 
 

@@ -2,14 +2,18 @@
 
 A mood a window teaches slowly how a face is read; how far each brow, lid and lip has moved is
 known of every rendered face, and moods are made of it. The channels follow the action units of FACS
-(see `train.synth.faces`). The linear map that tells them is thrown away after the stage.
+(see `train.synth.faces`). They are told from all places of the backbone's maps: SwinFace's feature
+attention takes the largest value of each channel alone, which hands a gradient to one place in 49.
+The linear map that tells them is thrown away after the stage.
 """
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from train.models.swinface import SwinFaceConfig
 from train.synth.controls import FACE
 
 UNITS = "units"
@@ -17,6 +21,21 @@ UNITS = "units"
 NUM_UNITS = len(FACE)
 SPREAD = 0.15
 """Standard deviation of the channels, about."""
+
+
+class UnitsProbe(nn.Module):
+    """Feature maps of the backbone -> what each part of the face does, in units of `SPREAD`."""
+
+    def __init__(self, config: SwinFaceConfig) -> None:
+        super().__init__()
+        places = config.grid(len(config.depths) - 1) ** 2
+        self.linear = nn.Linear(sum(config.source_dims) * places, NUM_UNITS)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, sources: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, 12]."""
+        each = sources.flatten(2).transpose(1, 2)
+        return self.linear(F.layer_norm(each, each.shape[2:]).flatten(1))
 
 
 def unknown_units(faces: int) -> Tensor:

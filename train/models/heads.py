@@ -92,12 +92,9 @@ class EmotionHead(nn.Module):
 
         Without RGB tokens, the faces decide alone.
         """
-        return self.fusion(rgb_BLC, self.embed(face_BTCSS), mask_BT)
-
-    def embed(self, face_BTCSS: Tensor) -> Tensor:
-        """One embedding a face crop, [B, T, C]."""
-        embedded = self.swinface.expression(face_BTCSS.flatten(0, 1)).fam
-        return embedded.unflatten(0, (-1, face_BTCSS.shape[1]))
+        crops = face_BTCSS.flatten(0, 1)
+        embedded = self.swinface.expression(crops).fam
+        return self.fusion(rgb_BLC, embedded.unflatten(0, (-1, face_BTCSS.shape[1])), mask_BT)
 
 
 class MicroGestureNet(nn.Module):
