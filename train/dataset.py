@@ -22,7 +22,6 @@ from train.perception import perception_of
 from train.places import PLACES, unknown_places
 from train.recipes import Recipe
 from train.store import Span, Store, StoredVideo
-from train.units import UNITS, unknown_units
 
 logger = logging.getLogger(__name__)
 
@@ -189,8 +188,6 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         labels = {task: torch.tensor(label) for task, label in example.labels.items()}
         if self._only == "rgb":  # the estimator's own keypoints are not where hands are at a face
             labels[PLACES] = unknown_places(feeds["rgb"].shape[1])
-        elif self._only == "face":
-            labels[UNITS] = unknown_units(feeds["face"].shape[0])
         return feeds, labels
 
     def _feeds(self, example: Example, rng: np.random.Generator) -> Feeds:

@@ -27,16 +27,14 @@ from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import paint
 from train.synth.body import Body, measure, skin_matrices
-from train.synth.controls import FACE
 from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import Place, carry
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
 from train.synth.scene import draw_scene, look_at
-from train.synth.script import idle, recorded
+from train.synth.script import portrait
 from train.turns import turn
-from train.units import UNITS
 
 Image = NDArray[np.uint8]
 _SIDE = 160
@@ -45,11 +43,6 @@ _SHOWN_CM = (27.0, 36.0)
 """Of it: a head."""
 _COARSEST = 0.6
 """A face far away has so many pixels of a near one."""
-_GRIMACES = 0.3
-"""Share of faces that feel nothing and move whatever a face can: what each part does is learnt
-from them best, and moods are made of that."""
-_MOVED, _AT_LEAST = 0.3, 0.2
-"""Of a grimace: share of the channels that move, and by how much of their range."""
 _TIMES, _AMONG = 4, 256
 """Each window is looked at so many times, in turn with so many others."""
 _AGAIN = Augmentation(shift=0.0, bend=0.015, light=0.15, blur=0.1, noise=3.0, evidence_loss=0.0)
@@ -92,36 +85,27 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        window, emotion, units = self._shown(turn(draw, _TIMES, _AMONG))
+        window, emotion = self._shown(turn(draw, _TIMES, _AMONG))
         window = augment(np.random.default_rng([self._seed, 3, draw]), window, _AGAIN)
         arrays = preprocess([window], self._manifest)
         labels = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}
         return (
             {name: torch.from_numpy(array[0]) for name, array in arrays.items()},
-            {task: torch.tensor(value) for task, value in labels.items()}
-            | {UNITS: torch.from_numpy(units)},
+            {task: torch.tensor(value) for task, value in labels.items()},
         )
 
-    def _shoot(self, number: int) -> tuple[Window, int, Floats]:
-        """One window, its mood, and what the faces do, float32 [T, 12]."""
+    def _shoot(self, number: int) -> tuple[Window, int]:
+        """One window and its mood."""
         rng = np.random.default_rng([self._seed, 2, number])
         body = self._bodies[rng.integers(len(self._bodies))]
-        emotion = None if rng.random() < _GRIMACES else int(rng.integers(len(EMOTIONS)))
+        emotion = int(rng.integers(len(EMOTIONS)))
         sampling = self._face.sampling
         t = np.arange(sampling.frames, dtype=np.float64)
         t *= sampling.span_s / sampling.frames
         if len(t) == 1:  # movement needs two instants
             t = np.array([0.0, sampling.span_s])
-        controls = idle(rng, body, t, emotion)
-        if emotion is None:
-            for name in FACE:
-                size = rng.uniform(_AT_LEAST, 1.0) if rng.random() < _MOVED else 0.0
-                controls.face[name] += np.float32(size)
-        performance = recorded(body, controls, (), emotion)
-        units = np.stack([controls.face[name] for name in FACE], axis=-1)
-        units = units[-sampling.frames :].astype(np.float32)
-        known = UNLABELLED if emotion is None else emotion
-        return self._window(self._crops(rng, body, performance), t), known, units
+        performance = portrait(rng, body, t, emotion)
+        return self._window(self._crops(rng, body, performance), t), emotion
 
     def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
         layout = self._manifest.perception.layout

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.dataset import UNLABELLED
-from train.models.heads import EmotionHead, EmotionNet, JointNet, MicroGestureNet, Net
-from train.models.swinface import EXPRESSION_BRANCH
+from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
 from train.places import PLACES, PlacesProbe, places_loss
 from train.recipes import Recipe
-from train.units import UNITS, UnitsProbe, units_loss
 
 BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
 """Stage -> which weights it hands on, by their names' beginning."""
@@ -116,15 +114,11 @@ class StageNet(nn.Module):
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
         self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
-        self.units: UnitsProbe | None = None
-        if stage == "face" and not isinstance(net, MicroGestureNet):
-            self.units = UnitsProbe(net.emotion.swinface.config)
 
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """float32 [B, num_classes] of each task that the stage can tell.
 
-        In training the RGB stage also says where the joints are, under `PLACES`, and the face
-        stage what each part of the face does, under `UNITS`.
+        In training the RGB stage also says where the joints are, under `PLACES`.
         """
         net = self.net
         if self.stage == "fusion":
@@ -134,19 +128,11 @@ class StageNet(nn.Module):
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
-            return self._faces(net.emotion, feeds["face"], feeds["face_mask"])
+            return {"emotion": net.emotion(None, feeds["face"], feeds["face_mask"])}
         tokens = net.trunk.tokens(feeds["rgb"])
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
         if self.training and self.places is not None:
             logits[PLACES] = self.places(tokens)
-        return logits
-
-    def _faces(self, head: EmotionHead, faces: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        features = head.swinface.backbone(faces.flatten(0, 1))
-        embedded, _ = head.swinface.branch(features, EXPRESSION_BRANCH)
-        logits = {"emotion": head.fusion(None, embedded.unflatten(0, faces.shape[:2]), mask)}
-        if self.training and self.units is not None:
-            logits[UNITS] = self.units(features.sources).unflatten(0, faces.shape[:2])
         return logits
 
 
@@ -173,10 +159,6 @@ def parameter_groups(net: nn.Module, stage: str, config: StageConfig) -> list[di
     ]
 
 
-_DENSE = {PLACES: places_loss, UNITS: units_loss}
-"""What only rendered windows tell, by its key among the labels."""
-
-
 def loss_of(
     logits: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],
@@ -194,8 +176,8 @@ def loss_of(
     total = torch.zeros((), device=next(iter(logits.values())).device)
     for task, scores in logits.items():
         target = labels[task]
-        if task in _DENSE:
-            total = total + _DENSE[task](scores, target)
+        if task == PLACES:
+            total = total + places_loss(scores, target)
             continue
         if not (target != UNLABELLED).any():
             total = total + 0.0 * scores.sum()

@@ -23,7 +23,6 @@ from train.stages import (
     stages_of,
     tasks_of,
 )
-from train.units import UNITS, unknown_units
 
 CONFIG = StageConfig(steps=10, batch=4, lr=0.01, label_smoothing=0.0)
 CLASSES = {"micro_gesture": 32, "emotion": 2}
@@ -78,18 +77,14 @@ def test_a_stage_tells_its_tasks_from_its_modality_alone(name: str) -> None:
         }
 
 
-def test_in_training_branches_also_tell_what_only_rendered_windows_know() -> None:
-    net = net_of("joint")
-    for stage, key in (("rgb", PLACES), ("face", UNITS)):
-        whole = StageNet(net, stage, CLASSES).train()
-        logits = whole(feeds(stage))
-        assert key in logits
-        unknown = {PLACES: unknown_places(FRAMES), UNITS: unknown_units(FACES)}[key]
-        labels = {task: torch.zeros(2, dtype=torch.long) for task in CLASSES}
-        nobody = loss_of(logits, labels | {key: torch.stack([unknown] * 2)}, CONFIG, {})
-        known = torch.full_like(torch.stack([unknown] * 2), 0.5)
-        told = loss_of(logits, labels | {key: known}, CONFIG, {})
-        assert float(told.detach()) > float(nobody.detach())
+def test_in_training_the_rgb_branch_also_tells_where_joints_are() -> None:
+    whole = StageNet(net_of("joint"), "rgb", CLASSES).train()
+    logits = whole(feeds("rgb"))
+    labels = {task: torch.zeros(2, dtype=torch.long) for task in CLASSES}
+    unknown = torch.stack([unknown_places(FRAMES)] * 2)
+    nobody = loss_of(logits, labels | {PLACES: unknown}, CONFIG, {})
+    told = loss_of(logits, labels | {PLACES: torch.full_like(unknown, 0.5)}, CONFIG, {})
+    assert float(told.detach()) > float(nobody.detach())
 
 
 def test_the_probes_of_the_rgb_stage_are_no_part_of_the_network() -> None:

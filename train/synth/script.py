@@ -40,7 +40,7 @@ def untrimmed(
         The movement; `truth` has the gestures that were performed, class 31 among them.
     """
     truth, controls = plan(rng, body, t, emotion, labels)
-    return recorded(body, controls, truth, emotion)
+    return _record(body, controls, truth, emotion)
 
 
 def trimmed(
@@ -51,12 +51,12 @@ def trimmed(
     margin = min(0.25, 0.1 * float(t[-1] - t[0]))
     start, end = float(t[0]) + rng.uniform(0, margin), float(t[-1]) - rng.uniform(0, margin)
     perform(rng, controls, body, label, start, end)
-    return recorded(body, controls, (TimedLabel(label, start, end),), emotion)
+    return _record(body, controls, (TimedLabel(label, start, end),), emotion)
 
 
 def portrait(rng: np.random.Generator, body: Body, t: Times, emotion: int) -> Performance:
     """A moment of a face that shows an emotion; no gesture, and nothing of it is labelled."""
-    return recorded(body, idle(rng, body, t, emotion), (), emotion)
+    return _record(body, idle(rng, body, t, emotion), (), emotion)
 
 
 def plan(
@@ -101,10 +101,9 @@ def draw_labels(rng: np.random.Generator, count: int) -> NDArray[np.intp]:
     return np.concatenate(rounds)[:count]
 
 
-def recorded(
+def _record(
     body: Body, controls: Controls, truth: tuple[TimedLabel, ...], emotion: int | None
 ) -> Performance:
-    """The movement of a body that is controlled so; the face's channels are cut to what it can."""
     for name, channel in controls.face.items():
         controls.face[name] = np.clip(channel, 0.0, 1.3).astype(np.float32)
     bones, morphs = pose(body, controls)
