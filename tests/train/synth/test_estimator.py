@@ -72,7 +72,7 @@ def test_moments_of_any_length_are_stretched_over_the_body() -> None:
 
 
 def test_bodies_are_about_the_shoulders_in_their_widths() -> None:
-    xy, z = np.zeros((2, 33, 2)), np.zeros((2, 33))
+    xy, z = np.zeros((2, 33, 2), np.float32), np.zeros((2, 33), np.float32)
     xy[:, 11], xy[:, 12], xy[:, 0] = (120, 50), (80, 50), (100, 30)
     z[:, 0] = -10
     body = as_body(xy, z, (shoulder_width(xy), 20.0))

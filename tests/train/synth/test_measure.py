@@ -85,7 +85,7 @@ def test_errors_that_are_put_in_are_found_again(rendered: SynthOptions) -> None:
     _, performance, scene = stage(rendered, 2, body)
     points = carry(body, performance.bones, mediapipe_places(body))
     xy = scene.camera.project(points, rendered.size)
-    depth = -((points - scene.camera.eye) @ scene.camera.rotation.T)[..., 2]
+    depth = -((points - scene.camera.eye) @ scene.camera.rotation.T)[..., 2].astype(np.float32)
     true = as_body(xy, depth, (shoulder_width(xy), shoulder_width(points)))
     error = estimator.mean_error(true)
     assert error[:, 15:23, 1].mean() == pytest.approx(TOO_LOW, abs=0.06)
