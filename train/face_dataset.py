@@ -6,7 +6,6 @@ several times, augmented anew. Every example follows from (seed, draw) alone.
 """
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -34,7 +33,7 @@ from train.synth.render import Renderer
 from train.synth.rotations import Floats
 from train.synth.scene import draw_scene, look_at
 from train.synth.script import portrait
-from train.turns import turn
+from train.turns import Kept, turn
 
 Image = NDArray[np.uint8]
 _SIDE = 160
@@ -72,14 +71,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
         self._renderer: Renderer | None = None
-        self._shown = lru_cache(_AMONG)(self._shoot)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k != "_shown"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._shown = lru_cache(_AMONG)(self._shoot)
+        self._shown = Kept(self._shoot, _AMONG)
 
     def __len__(self) -> int:
         return self._length
@@ -132,23 +124,23 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
             for bones, morphs in zip(performance.bones, performance.morphs, strict=True)
         ]
         xy = camera.project(points, (_SIDE, _SIDE))
-        return aligned(rng, pictures, xy, float(rng.uniform(np.log(_COARSEST), 0)))
+        side = round(_SIDE * float(np.exp(rng.uniform(np.log(_COARSEST), 0))))
+        return aligned(rng, pictures, xy, side)
 
 
-def aligned(rng: np.random.Generator, pictures: list[Image], xy: Floats, log_scale: float) -> Image:
+def aligned(rng: np.random.Generator, pictures: list[Image], xy: Floats, side: int) -> Image:
     """Crops of heads, as perception cuts them out of a camera's pictures.
 
     Args:
         rng: draws the camera and how the detector misses.
         pictures: T of a head, uint8 [S, S, 3].
         xy: float32 [T, 4, 2] px in them: the points of `face_places`.
-        log_scale: log of the side that a head has in the camera's picture over S.
+        side: px that the camera's picture has of them.
 
     Returns:
         uint8 [T, 112, 112, 3].
     """
-    whole = pictures[0].shape[0]
-    side = max(16, round(whole * float(np.exp(log_scale))))
+    whole, side = pictures[0].shape[0], max(16, side)
     small = [
         np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         for p in pictures

@@ -4,7 +4,6 @@ Every example follows from (seed, draw) alone, so that an interrupted run can be
 """
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,8 @@ from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.body import measure
 from train.synth.estimator import load_estimator
-from train.synth.motion import Take, draw_ends, draw_take, observe
+from train.synth.motion import Take, draw_end, draw_take, observe
+from train.turns import Kept, turn
 
 _TAKE_S = 20.0
 _WINDOWS = 48
@@ -48,24 +48,16 @@ class MotionDataset(Dataset[tuple[Feeds, Labels]]):
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
         self._estimator = load_estimator()
-        self._take = lru_cache(2 * _TAKES)(self._perform)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k != "_take"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._take = lru_cache(2 * _TAKES)(self._perform)
+        self._take = Kept(self._perform, 2 * _TAKES)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        group, place = divmod(draw, _WINDOWS * _TAKES)
-        take = self._take(group * _TAKES + place % _TAKES)
+        take = self._take(turn(draw, _WINDOWS, _TAKES))
         rng = np.random.default_rng([self._seed, 1, draw])
         spec = self._manifest.window
-        ((end, label),) = draw_ends(rng, take, spec.span_s, spec.anchor, 1)
+        end, label = draw_end(rng, take.t, take.truth, spec.span_s, spec.anchor)
         window = observe(rng, take, end, spec.span_s, self._estimator)
         arrays = preprocess([window], self._manifest)
         labels = dict.fromkeys(self._tasks, UNLABELLED) | {"micro_gesture": label}

@@ -7,7 +7,6 @@ window is looked at several times, augmented anew. Every example follows from (s
 """
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +31,13 @@ from train.synth.body import Body, measure, skin_matrices
 from train.synth.estimator import load_estimator
 from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import carry, mediapipe_places
-from train.synth.motion import RATE_HZ, Take, draw_ends, estimated
+from train.synth.motion import RATE_HZ, draw_end, estimated
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
 from train.synth.scene import Camera, CutCamera, Scene, draw_scene
 from train.synth.script import draw_labels, untrimmed
-from train.turns import turn
+from train.turns import Kept, turn
 
 Image = NDArray[np.uint8]
 _SHOULDERS = list(MEDIAPIPE33.indices(["left_shoulder", "right_shoulder"]))
@@ -88,18 +87,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         self._length, self._seed = length, seed
         self._estimator = load_estimator() if self._is_whole else None
         self._renderers: dict[int, Renderer] = {}
-        self._remember()
-
-    def _remember(self) -> None:
-        self._shown = lru_cache(_AMONG)(self._shoot)
-        self._take = lru_cache(2 * _TAKES)(self._perform)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_shown", "_take")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._remember()
+        self._shown = Kept(self._shoot, _AMONG)
+        self._take = Kept(self._perform, 2 * _TAKES)
 
     def __len__(self) -> int:
         return self._length
@@ -132,10 +121,10 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         rng = np.random.default_rng([self._seed, 7, number])
         spec = self._manifest.window
         speed = float(np.exp(rng.uniform(-1, 1) * np.log1p(_SPEED)))
-        known = Take(performance.t, np.zeros((0, 33, 3), np.float32), performance.truth)
-        ((end, label),) = draw_ends(rng, known, spec.span_s * speed, spec.anchor, 1)
-        inside = (known.t >= end - spec.span_s * speed - 1e-6) & (known.t <= end + 1e-6)
-        t = known.t[inside]
+        span_s, t = spec.span_s * speed, performance.t
+        end, label = draw_end(rng, t, performance.truth, span_s, spec.anchor)
+        inside = (t >= end - span_s - 1e-6) & (t <= end + 1e-6)
+        t = t[inside]
         moment = Performance(
             t[-1] - (t[-1] - t) / speed, performance.bones[inside], performance.morphs[inside],
             performance.truth, performance.emotion,
@@ -221,8 +210,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             seen = replace(scene, camera=camera)
             pictures.append(self._drawn(body, moment, k, seen, backdrop, _HEAD_PX))
             places.append(camera.project(point, (_HEAD_PX, _HEAD_PX)))
-        scale = min(0.0, float(np.log(shown / _HEAD_PX)))
-        faces[looked_at] = aligned(rng, pictures, np.stack(places), scale)
+        faces[looked_at] = aligned(rng, pictures, np.stack(places), min(shown, _HEAD_PX))
         has_face[looked_at] = True
         return faces, has_face
 

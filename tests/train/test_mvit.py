@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from tests.train.exported import check_export
-from train.models.mvit import DropPath, MViT, MViTConfig, mvit_v2_s, relative_positions
+from train.models.mvit import (
+    DropPath,
+    MViT,
+    MViTConfig,
+    _by_frames,
+    mvit_v2_s,
+    relative_positions,
+)
 
 SMALL = MViTConfig(
     dims=(32, 64),
@@ -95,3 +102,22 @@ def test_impossible_configurations_are_refused() -> None:
 def test_mvit_exported_for_another_than_its_native_size_equals_torch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     check_export(spread(MViT(SMALL)), torch.randn(2, 3, 4, 64, 96), tmp_path)
+
+
+@pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2), (1, 4, 4), (2, 2, 2)])
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_pooling_by_frames_is_the_convolution_and_has_its_gradients(
+    stride: tuple[int, int, int], frames: int
+) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv3d(4, 4, 3, stride, padding=1, groups=4, bias=False)
+    results = []
+    for pool in (conv, lambda x: _by_frames(conv, x)):
+        conv.zero_grad()
+        x = torch.arange(4.0 * frames * 64).sin().view(1, 4, frames, 8, 8).requires_grad_()
+        y = pool(x)
+        y.square().sum().backward()
+        assert x.grad is not None
+        assert conv.weight.grad is not None
+        results.append((y.detach(), x.grad, conv.weight.grad.clone()))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.needs import require
 
@@ -26,6 +27,8 @@ def add(commands: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure and write."""
+    if arguments.out.suffix != ".npz" or not arguments.out.parent.is_dir():
+        raise TellsError(f"--out: expected FILE.npz in a folder that exists: {arguments.out}")
     require("estimator", ("torch", "moderngl", "tqdm"))
     from train.annotations import DataError
     from train.store import open_store

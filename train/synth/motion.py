@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from engines.skeleton import MEDIAPIPE33
 from engines.window import Window
-from train.labels import ILLUSTRATIVE
 from train.synth.body import Body
 from train.synth.controls import Controls
 from train.synth.estimator import JOINTS, Estimator, as_body, shoulder_width
 from train.synth.keypoints import carry_joints, mediapipe_places
-from train.synth.performance import TimedLabel
+from train.synth.performance import TimedLabel, gesture_at
 from train.synth.rotations import Floats, nod_turn_tilt
 from train.synth.script import draw_labels, plan
 
@@ -33,11 +32,6 @@ class Take:
     points: Floats
     """float32 [T, 33, 3] cm, world."""
     truth: tuple[TimedLabel, ...]
-
-    def label_at(self, t: float) -> int:
-        """The gesture that is performed then, else background."""
-        covering = [k for k in self.truth if k.start <= t <= k.end]
-        return min(covering, key=lambda k: k.end - k.start).label if covering else ILLUSTRATIVE
 
 
 def draw_take(rng: np.random.Generator, body: Body, length_s: float) -> Take:
@@ -113,17 +107,26 @@ def _camera(rng: np.random.Generator, world: Floats) -> tuple[Floats, Floats]:
     return seen.astype(np.float32), xy.astype(np.float32)
 
 
-def draw_ends(
-    rng: np.random.Generator, take: Take, span_s: float, anchor: float, count: int
-) -> Sequence[tuple[float, int]]:
-    """Window ends and labels; two thirds of them at a gesture, wherever in it."""
-    out = []
-    for _ in range(count):
-        if take.truth and rng.random() < 0.67:
-            chosen = take.truth[rng.integers(len(take.truth))]
-            centre = rng.uniform(chosen.start, chosen.end)
-        else:
-            centre = rng.uniform(take.t[0], take.t[-1])
-        end = float(np.clip(centre + (1 - anchor) * span_s, take.t[0] + span_s, take.t[-1]))
-        out.append((end, take.label_at(end - (1 - anchor) * span_s)))
-    return out
+def draw_end(
+    rng: np.random.Generator, t: NDArray[np.float64], truth: Sequence[TimedLabel], span_s: float,
+    anchor: float,
+) -> tuple[float, int]:  # fmt: skip
+    """Where a window ends, and its label; two thirds of them are at a gesture, wherever in it.
+
+    Args:
+        rng: decides.
+        t: float64 [T] stream seconds of a performance.
+        truth: what is performed in it.
+        span_s: length of the window.
+        anchor: where in the window (0 start, 1 end) is what it is about.
+
+    Returns:
+        Stream seconds, and an index into `train.labels.MICRO_GESTURES`.
+    """
+    if truth and rng.random() < 0.67:
+        chosen = truth[int(rng.integers(len(truth)))]
+        centre = rng.uniform(chosen.start, chosen.end)
+    else:
+        centre = rng.uniform(t[0], t[-1])
+    end = float(np.clip(centre + (1 - anchor) * span_s, t[0] + span_s, t[-1]))
+    return end, gesture_at(truth, end - (1 - anchor) * span_s)

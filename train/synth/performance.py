@@ -1,9 +1,12 @@
 """Performance: one person's movement over time, ready to be rendered or projected."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from train.labels import ILLUSTRATIVE
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,12 @@ class TimedLabel:
     """Stream seconds."""
     end: float
     """Stream seconds."""
+
+
+def gesture_at(truth: Sequence[TimedLabel], t: float) -> int:
+    """The gesture at a stream time (s), the shortest of several; background where there is none."""
+    covering = [k for k in truth if k.start <= t <= k.end]
+    return min(covering, key=lambda k: k.end - k.start).label if covering else ILLUSTRATIVE
 
 
 @dataclass(frozen=True, eq=False)

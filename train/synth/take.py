@@ -124,7 +124,17 @@ class Studio:
 def stage(
     options: SynthOptions, clip: int, body: Body, shift_s: float = 0.0
 ) -> tuple[np.random.Generator, Performance, Scene]:
-    """What a video shows, without its pictures; the generator draws all that is left to draw."""
+    """What a video shows, without its pictures.
+
+    Args:
+        options: of the folder.
+        clip: the video's number, from 0.
+        body: of `options.subject(clip)`.
+        shift_s: by how much the frames are later.
+
+    Returns:
+        The generator, which draws film and backdrop next; the movement; camera, light, clothes.
+    """
     rng = np.random.default_rng([options.seed, clip])
     performance = _perform(rng, options, clip, body, shift_s)
     return rng, performance, draw_scene(rng, body, PORTRAIT_CM if options.is_portrait else SHOWN_CM)

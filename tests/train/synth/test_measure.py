@@ -124,3 +124,15 @@ def test_the_command_says_in_one_line_what_is_missing(
     ])  # fmt: skip
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere/e.npz", "e.txt"])
+def test_where_nothing_can_be_written_nothing_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    code = command.main([
+        "estimator", "--rendered", str(tmp_path), "--data", str(tmp_path),
+        "--avatars", str(tmp_path), "--out", str(tmp_path / name),
+    ])  # fmt: skip
+    assert code == 2
+    assert "--out: expected FILE.npz in a folder that exists" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from tests.train.synth.exact_estimator import exact
 from train.labels import ILLUSTRATIVE
 from train.synth.body import Body
 from train.synth.estimator import JOINTS, Estimator, load_estimator
-from train.synth.motion import RATE_HZ, Take, draw_ends, draw_take, observe
+from train.synth.motion import RATE_HZ, Take, draw_end, draw_take, observe
+from train.synth.performance import gesture_at
 
 SPAN_S = 3.0
 
@@ -28,8 +29,8 @@ def test_a_take_has_points_at_its_rate_and_a_label_at_any_time(take: Take) -> No
     np.testing.assert_allclose(np.diff(take.t), 1 / RATE_HZ, atol=0.02)
     assert len(take.truth) >= 3
     for part in take.truth:
-        assert take.label_at((part.start + part.end) / 2) == part.label
-    assert take.label_at(-5) == ILLUSTRATIVE
+        assert gesture_at(take.truth, (part.start + part.end) / 2) == part.label
+    assert gesture_at(take.truth, -5) == ILLUSTRATIVE
 
 
 def test_an_exact_estimator_sees_a_person_in_metres_and_pixels(take: Take) -> None:
@@ -70,9 +71,10 @@ def test_cameras_differ_and_one_seed_sees_the_same(take: Take, measured: Estimat
 
 
 def test_windows_end_where_gestures_are_and_are_labelled_at_their_anchor(take: Take) -> None:
-    ends = draw_ends(np.random.default_rng(0), take, SPAN_S, 0.5, 300)
+    rng = np.random.default_rng(0)
+    ends = [draw_end(rng, take.t, take.truth, SPAN_S, 0.5) for _ in range(300)]
     for end, label in ends:
         assert take.t[0] + SPAN_S <= end <= take.t[-1]
-        assert label == take.label_at(end - 0.5 * SPAN_S)
+        assert label == gesture_at(take.truth, end - 0.5 * SPAN_S)
     assert len({label for _, label in ends}) >= 3
     assert np.mean([label != ILLUSTRATIVE for _, label in ends]) > 0.4
