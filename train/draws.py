@@ -126,7 +126,12 @@ def training_windows(
 def made_windows(
     stage: str, avatars: Path | None, names: tuple[str, ...], recipe: Recipe, seed: int
 ) -> "Made | None":
-    """What is made on the spot for the stage of that name, if the avatars are there."""
+    """What is made on the spot for the stage of that name; None without avatars.
+
+    Raises:
+        AvatarError: an avatar is missing.
+        DataError: the measured errors of the pose estimator cannot be read.
+    """
     if avatars is None:
         return None
     if stage == "pose":

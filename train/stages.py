@@ -168,8 +168,8 @@ def loss_of(
     """Cross entropies of the tasks, summed; windows without a label do not count.
 
     Args:
-        logits: task -> float32 [B, K].
-        labels: task -> int64 [B].
+        logits: task -> float32 [B, K]; of the RGB stage also what `PlacesProbe` says.
+        labels: task -> int64 [B]; of the RGB stage also what `places_in` says.
         config: smoothing and logit adjustment.
         log_priors: task -> float32 [K]: log share of each class among what is drawn.
     """

@@ -65,7 +65,7 @@ def training_data(
         raise DataError("fit: none of the stores has videos of the split 'train'")
     chosen, windows = training_windows(stores, recipe, sources.hop_s, seed, modality_of(stage))
     made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
-    if not chosen and (made is None or stage == "fusion"):  # faces and moods are in stores alone
+    if not chosen and (made is None or stage == "fusion"):  # perception's errors are there
         raise DataError(
             f"fit needs --data for the stage {stage}; branches can do with --avatars alone"
         )
