@@ -22,10 +22,12 @@ from realtime.perception.face import FACE_SIZE, TEMPLATE_4, similarity
 from train.augment import Augmentation, augment
 from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
 from train.labels import EMOTIONS
+from train.places import FEATURES, PLACES
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import paint
 from train.synth.body import Body, measure, skin_matrices
+from train.synth.faces import draw_features
 from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import Place, carry
 from train.synth.performance import Performance
@@ -44,7 +46,17 @@ _COARSEST = 0.6
 """A face far away has so many pixels of a near one."""
 _TIMES, _AMONG = 4, 256
 """Each window is looked at so many times, in turn with so many others."""
-_AGAIN = Augmentation(shift=0.0, bend=0.015, light=0.15, blur=0.1, noise=3.0, evidence_loss=0.0)
+_AGAIN = Augmentation(
+    mirror=0.0,
+    shift=0.0,
+    bend=0.0,
+    light=0.15,
+    blur=0.1,
+    noise=3.0,
+    evidence_loss=0.0,
+    thinning=0.0,
+)
+"""Nothing that would move the features."""
 _MISS_PX = 1.2
 """Standard deviation of the face detector's points, in px of the crop."""
 
@@ -77,17 +89,18 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        window, emotion = self._shown(turn(draw, _TIMES, _AMONG))
+        window, emotion, places = self._shown(turn(draw, _TIMES, _AMONG))
         window = augment(np.random.default_rng([self._seed, 3, draw]), window, _AGAIN)
         arrays = preprocess([window], self._manifest)
-        labels = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}
+        known = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}
+        labels = {task: torch.tensor(value) for task, value in known.items()}
         return (
             {name: torch.from_numpy(array[0]) for name, array in arrays.items()},
-            {task: torch.tensor(value) for task, value in labels.items()},
+            labels | {PLACES: torch.from_numpy(places)},
         )
 
-    def _shoot(self, number: int) -> tuple[Window, int]:
-        """One window and its mood."""
+    def _shoot(self, number: int) -> tuple[Window, int, Floats]:
+        """One window, its mood, and where the features are in it."""
         rng = np.random.default_rng([self._seed, 2, number])
         body = self._bodies[rng.integers(len(self._bodies))]
         emotion = int(rng.integers(len(EMOTIONS)))
@@ -96,8 +109,9 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         t *= sampling.span_s / sampling.frames
         if len(t) == 1:  # movement needs two instants
             t = np.array([0.0, sampling.span_s])
-        performance = portrait(rng, body, t, emotion)
-        return self._window(self._crops(rng, body, performance), t), emotion
+        performance = portrait(rng, body, t, emotion, draw_features(rng))
+        crops, places = self._crops(rng, body, performance)
+        return self._window(crops, t), emotion, places[: sampling.frames]
 
     def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
         layout = self._manifest.perception.layout
@@ -109,8 +123,10 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
             has_face=np.ones(count, np.bool_), layout=layout,
         )  # fmt: skip
 
-    def _crops(self, rng: np.random.Generator, body: Body, performance: Performance) -> Image:
-        """uint8 [T, 112, 112, 3]: as perception would cut them out of a camera's picture."""
+    def _crops(
+        self, rng: np.random.Generator, body: Body, performance: Performance
+    ) -> tuple[Image, Floats]:
+        """uint8 [T, 112, 112, 3], as perception would cut them out; and `FEATURES` in them."""
         if self._renderer is None:
             self._renderer = Renderer((_SIDE, _SIDE))
         self._renderer.show(body.avatar)
@@ -125,10 +141,19 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         ]
         xy = camera.project(points, (_SIDE, _SIDE))
         side = round(_SIDE * float(np.exp(rng.uniform(np.log(_COARSEST), 0))))
-        return aligned(rng, pictures, xy, side)
+        crops, cuts = aligned(rng, pictures, xy, side)
+        bones = performance.bones[:, [body.bone(name) for name in FEATURES]][..., :3, 3]
+        features = camera.project(bones, (_SIDE, _SIDE))
+        places = (features @ cuts[:, :, :2].swapaxes(1, 2) + cuts[:, None, :, 2]) / FACE_SIZE
+        places[((places < 0) | (places > 1)).any(axis=-1)] = np.nan
+        if body.avatar.morph_names:  # its features move without their bones
+            places[:] = np.nan
+        return crops, np.asarray(places, np.float32)
 
 
-def aligned(rng: np.random.Generator, pictures: list[Image], xy: Floats, side: int) -> Image:
+def aligned(
+    rng: np.random.Generator, pictures: list[Image], xy: Floats, side: int
+) -> tuple[Image, NDArray[np.float64]]:
     """Crops of heads, as perception cuts them out of a camera's pictures.
 
     Args:
@@ -138,7 +163,7 @@ def aligned(rng: np.random.Generator, pictures: list[Image], xy: Floats, side: i
         side: px that the camera's picture has of them.
 
     Returns:
-        uint8 [T, 112, 112, 3].
+        uint8 [T, 112, 112, 3]; float64 [T, 2, 3]: from px of the pictures to px of the crops.
     """
     whole, side = pictures[0].shape[0], max(16, side)
     small = [
@@ -149,11 +174,13 @@ def aligned(rng: np.random.Generator, pictures: list[Image], xy: Floats, side: i
     film = replace(film, motion_blur=0.0, blur=0.5 * film.blur, noise=0.6 * film.noise)
     quality, missed = int(rng.integers(50, 96)), rng.normal(0, _MISS_PX, (1, 4, 2))
     goals = TEMPLATE_4 + missed + rng.normal(0, 0.5 * _MISS_PX, (len(xy), 4, 2))
-    places = xy.astype(np.float64) * (side / whole)
-    return np.stack([
-        cv2.warpAffine(coded(image, quality), similarity(at, goal), (FACE_SIZE, FACE_SIZE))
-        for image, at, goal in zip(expose(rng, film, small), places, goals, strict=True)
-    ]).astype(np.uint8)  # fmt: skip
+    scale = side / whole
+    cuts = [similarity(at * scale, goal) for at, goal in zip(xy.astype(float), goals, strict=True)]
+    crops = [
+        cv2.warpAffine(coded(image, quality), cut, (FACE_SIZE, FACE_SIZE))
+        for image, cut in zip(expose(rng, film, small), cuts, strict=True)
+    ]
+    return np.stack(crops).astype(np.uint8), np.stack(cuts) * (scale, scale, 1)
 
 
 def face_places(body: Body) -> tuple[Place, ...]:

@@ -1,8 +1,9 @@
-"""Places: where the joints are in the pictures, as a second task of the RGB branch.
+"""Places: where things are in the pictures, as a second task of the branches that look at pictures.
 
-One label a window teaches a video transformer slowly; that the branch also has to say where in each
-picture hands, elbows and face are makes it look at them from the first steps on. Only rendered
-windows know it. The linear map that says it is thrown away after the stage, as the classifiers are.
+One label a window teaches a transformer slowly; that a branch also has to say where in each picture
+hands, elbows and face are, or in a face lips, brows and lids, makes it look at them from the first
+steps on. Only rendered windows know it. The linear map that says it is thrown away after the stage,
+as the classifiers are.
 """
 
 import math
@@ -17,11 +18,19 @@ from engines.skeleton import MEDIAPIPE33
 from engines.tensor_specs import RgbInput
 from engines.window import Window
 from train.models.mvit import MViTConfig
+from train.models.swinface import SwinFaceConfig
 
 PLACES = "places"
 """Key among a window's labels."""
 JOINTS = MEDIAPIPE33.joints.index("right_hip") + 1
 """The first of MediaPipe's: head, arms, hands, hips."""
+FEATURES = (
+    "MNose", "MUpperLip", "MBottomLip",
+    *(f"{side}{name}" for side in "LR" for name in (
+        "InnerEyebrow", "OuterEyebrow", "EyeBlinkTop", "EyeBlinkBottom", "Cheek", "MouthCorner"
+    )),
+)  # fmt: skip
+"""Facial bones of the avatars."""
 
 
 def places_in(window: Window, sampled: NDArray[np.intp], spec: RgbInput) -> NDArray[np.float32]:
@@ -62,17 +71,32 @@ class PlacesProbe(nn.Module):
         return out.permute(0, 1, 3, 4, 2).flatten(1, 2)[:, : self.frames]
 
 
-def unknown_places(frames: int) -> Tensor:
-    """float32 [T, 25, 2] of NaN: of a window about which nobody knows."""
-    return torch.full((frames, JOINTS, 2), math.nan)
+class FeaturesProbe(nn.Module):
+    """Feature maps of faces -> for each face and feature, in which cell of the map it is."""
+
+    def __init__(self, config: SwinFaceConfig) -> None:
+        super().__init__()
+        dim = sum(config.source_dims)
+        self.norm, self.linear = nn.LayerNorm(dim), nn.Linear(dim, len(FEATURES))
+
+    def forward(self, sources: Tensor, frames: int) -> Tensor:
+        """[B * T, C, H, W] -> logits [B, T, 15, H * W]."""
+        out = self.linear(self.norm(sources.flatten(2).transpose(1, 2)))
+        return out.transpose(1, 2).unflatten(0, (-1, frames))
+
+
+def unknown_places(frames: int, things: int) -> Tensor:
+    """float32 [T, things, 2] of NaN: of a window about which nobody knows."""
+    return torch.full((frames, things, 2), math.nan)
 
 
 def places_loss(logits: Tensor, places: Tensor) -> Tensor:
-    """Mean cross entropy against the bilinear weights of the four cells about each joint.
+    """Mean cross entropy against the bilinear weights of the four cells about each place.
 
     Args:
-        logits: float [B, T, 25, H * W] over a square grid.
-        places: float32 [B, T, 25, 2] of `places_in`.
+        logits: float [B, T, J, H * W] over a square grid.
+        places: float32 [B, T, J, 2], 0..1 from left to right and from top to bottom; NaN where
+            nobody knows.
     """
     cells = math.isqrt(logits.shape[-1])
     known = torch.isfinite(places).all(-1)

@@ -29,6 +29,7 @@ from train.synth.avatar import load_avatar
 from train.synth.backgrounds import paint
 from train.synth.body import Body, measure, skin_matrices
 from train.synth.estimator import load_estimator
+from train.synth.faces import draw_features
 from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import carry, mediapipe_places
 from train.synth.motion import RATE_HZ, draw_end, estimated
@@ -109,7 +110,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         t = np.arange(round(_TAKE_S * RATE_HZ)) / RATE_HZ
         emotion = (0, 1, None)[rng.integers(len(EMOTIONS) + 1)]
         labels = draw_labels(rng, 2 * int(_TAKE_S)).tolist()
-        return untrimmed(rng, self._body(number), t, emotion, labels)
+        features = draw_features(rng)
+        return untrimmed(rng, self._body(number), t, emotion, labels, features)
 
     def _body(self, take: int) -> Body:
         return self._bodies[take % len(self._bodies)]
@@ -210,7 +212,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             seen = replace(scene, camera=camera)
             pictures.append(self._drawn(body, moment, k, seen, backdrop, _HEAD_PX))
             places.append(camera.project(point, (_HEAD_PX, _HEAD_PX)))
-        faces[looked_at] = aligned(rng, pictures, np.stack(places), min(shown, _HEAD_PX))
+        faces[looked_at], _ = aligned(rng, pictures, np.stack(places), min(shown, _HEAD_PX))
         has_face[looked_at] = True
         return faces, has_face
 

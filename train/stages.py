@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from train.dataset import UNLABELLED
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
-from train.places import PLACES, PlacesProbe, places_loss
+from train.places import PLACES, FeaturesProbe, PlacesProbe, places_loss
 from train.recipes import Recipe
 
 BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
@@ -114,11 +114,15 @@ class StageNet(nn.Module):
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
         self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
+        self.features = None
+        if stage == "face" and not isinstance(net, MicroGestureNet):
+            self.features = FeaturesProbe(net.emotion.swinface.config)
 
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """float32 [B, num_classes] of each task that the stage can tell.
 
-        In training the RGB stage also says where the joints are, under `PLACES`.
+        In training the RGB stage also says where the joints are, and the face stage where the
+        features are, under `PLACES`.
         """
         net = self.net
         if self.stage == "fusion":
@@ -128,7 +132,11 @@ class StageNet(nn.Module):
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
-            return {"emotion": net.emotion(None, feeds["face"], feeds["face_mask"])}
+            faces, mask = net.emotion.features(feeds["face"]), feeds["face_mask"]
+            logits = {"emotion": net.emotion.judge(None, faces, mask)}
+            if self.training and self.features is not None:
+                logits[PLACES] = self.features(faces.sources, mask.shape[1])
+            return logits
         tokens = net.trunk.tokens(feeds["rgb"])
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
         if self.training and self.places is not None:
@@ -168,8 +176,8 @@ def loss_of(
     """Cross entropies of the tasks, summed; windows without a label do not count.
 
     Args:
-        logits: task -> float32 [B, K]; of the RGB stage also what `PlacesProbe` says.
-        labels: task -> int64 [B]; of the RGB stage also what `places_in` says.
+        logits: task -> float32 [B, K]; of the stages rgb and face also what places were found.
+        labels: task -> int64 [B]; of these two stages also the places.
         config: smoothing and logit adjustment.
         log_priors: task -> float32 [K]: log share of each class among what is drawn.
     """

@@ -64,7 +64,7 @@ def test_pictures_of_one_token_are_told_apart_in_time_order() -> None:
 
 def test_the_loss_is_least_where_the_joint_is() -> None:
     """At a cell's centre all weight is on it; halfway between two, half on each: ln 2 at best."""
-    places = unknown_places(1)[None]
+    places = unknown_places(1, JOINTS)[None]
     places[0, 0, 0] = torch.tensor([1.5 / 4, 2.5 / 4])
     logits = torch.zeros(1, 1, JOINTS, 16)
     assert float(places_loss(logits, places)) == pytest.approx(math.log(16), abs=1e-5)
@@ -77,7 +77,7 @@ def test_the_loss_is_least_where_the_joint_is() -> None:
 
 def test_nothing_known_is_no_loss() -> None:
     logits = torch.randn(2, 3, JOINTS, 49, requires_grad=True)
-    loss = places_loss(logits, torch.stack([unknown_places(3)] * 2))
+    loss = places_loss(logits, torch.stack([unknown_places(3, JOINTS)] * 2))
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert logits.grad is not None

@@ -24,7 +24,7 @@ from train.models.fusion import (
     TokenFusionConfig,
 )
 from train.models.mvit import MViT, MViTConfig
-from train.models.swinface import SwinFace, SwinFaceConfig
+from train.models.swinface import EXPRESSION_BRANCH, Features, SwinFace, SwinFaceConfig
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,16 @@ class EmotionHead(nn.Module):
 
         Without RGB tokens, the faces decide alone.
         """
-        crops = face_BTCSS.flatten(0, 1)
-        embedded = self.swinface.expression(crops).fam
-        return self.fusion(rgb_BLC, embedded.unflatten(0, (-1, face_BTCSS.shape[1])), mask_BT)
+        return self.judge(rgb_BLC, self.features(face_BTCSS), mask_BT)
+
+    def features(self, face_BTCSS: Tensor) -> Features:
+        """Of B * T faces."""
+        return self.swinface.backbone(face_BTCSS.flatten(0, 1))
+
+    def judge(self, rgb_BLC: Tensor | None, faces: Features, mask_BT: Tensor) -> Tensor:
+        """`forward`, of faces that have been looked at."""
+        embedded, _ = self.swinface.branch(faces, EXPRESSION_BRANCH)
+        return self.fusion(rgb_BLC, embedded.unflatten(0, (-1, mask_BT.shape[1])), mask_BT)
 
 
 class MicroGestureNet(nn.Module):

@@ -76,6 +76,9 @@ class Controls:
     """Channel of `FACE` -> float32 [T] 0..1."""
     hands: dict[str, HandTrack] = field(default_factory=dict)
     """`left`, `right`."""
+    features: dict[str, Floats] = field(default_factory=dict)
+    """Facial bone -> float32 [3] cm (left, up, forward): how the face at rest is unlike the
+    avatar's."""
 
     def __len__(self) -> int:
         return len(self.t)

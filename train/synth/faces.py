@@ -62,6 +62,17 @@ _MORPHS: Mapping[str, Mapping[str, float]] = {
     "lip_pucker": {"AK_38_MouthPucker": 0.9},
     "nose_wrinkle": {"AK_50_NoseSneerLeft": 0.9, "AK_51_NoseSneerRight": 0.9},
 }  # fmt: skip
+_FEATURES: Mapping[str, tuple[float, float, float]] = {
+    "?InnerEyebrow": (0.15, 0.22, 0.05), "?OuterEyebrow": (0.1, 0.22, 0.05),
+    "MMiddleEyebrow": (0, 0.2, 0.05), "?EyeBlinkTop": (0, 0.08, 0), "?EyeBlinkBottom": (0, 0.08, 0),
+    "?MouthCorner": (0.22, 0.2, 0.1), "MUpperLip": (0, 0.12, 0.12), "MBottomLip": (0, 0.12, 0.12),
+    "?Upperlip": (0.08, 0.1, 0.1), "?MouthBottom": (0.12, 0.1, 0.1), "?Caninus": (0.15, 0.15, 0.15),
+    "?Cheek": (0.3, 0.3, 0.3), "?Masseter": (0.4, 0.2, 0.2), "MNose": (0, 0.25, 0.2),
+    "MJaw": (0, 0.25, 0.2),
+}  # fmt: skip
+"""Bone -> cm: standard deviation (outwards, up, forward) over people who are otherwise alike."""
+_ASYMMETRY = 0.25
+"""Share of it in which the two sides of a face differ."""
 _JAW_OPEN = 0.26
 """rad at jaw_open = 1."""
 POSITIVE, NEGATIVE = 1, 0
@@ -82,6 +93,21 @@ _FACES: Mapping[int, tuple[Mapping[str, float], ...]] = {
 """Emotion -> faces that show it: joy of several kinds; sadness, anger, disgust, dejection."""
 
 
+def draw_features(rng: np.random.Generator) -> dict[str, Floats]:
+    """Another person's features: a few avatars have few faces, which a network learns by heart.
+
+    Returns:
+        Bone -> float32 [3] cm, for `Controls.features`.
+    """
+    out: dict[str, Floats] = {}
+    for name, sizes in _FEATURES.items():
+        common = rng.normal(0, 1, 3)
+        for letter, sign in _sides(name):
+            own = (common + _ASYMMETRY * rng.normal(0, 1, 3)) * sizes * (sign, 1, 1)
+            out[name.replace("?", letter)] = own.astype(np.float32)
+    return out
+
+
 def movements(
     body: Body, controls: Controls
 ) -> tuple[dict[int, Floats], dict[int, Floats], Floats]:
@@ -92,23 +118,30 @@ def movements(
     """
     names = body.avatar.morph_names
     morphs = np.zeros((len(controls), len(names)), np.float32)
+    shifts = {
+        body.bone(name): np.tile(step, (len(controls), 1))
+        for name, step in controls.features.items()
+    }
     if names:
         for channel, targets in _MORPHS.items():
             for name, weight in targets.items():
                 morphs[:, names.index(name)] += controls.face[channel] * np.float32(weight)
-        return {}, {}, morphs
-    shifts: dict[int, Floats] = {}
+        return shifts, {}, morphs
     for channel, bones in _SHIFTS.items():
         amount = controls.face[channel][:, None]
         for name, (out, up, forward) in bones.items():
-            sides = (("L", 1.0), ("R", -1.0)) if name[0] == "?" else (("M", 1.0),)
-            for letter, sign in sides:
+            for letter, sign in _sides(name):
                 bone = body.bone(name.replace("?", letter))
                 step = amount * np.array([out * sign, up, forward], np.float32)
                 shifts[bone] = shifts[bone] + step if bone in shifts else step
     x = np.array([1, 0, 0], np.float32)
     jaw = about(x, controls.face["jaw_open"] * np.float32(_JAW_OPEN))
     return shifts, {body.bone("MJaw"): jaw}, morphs
+
+
+def _sides(name: str) -> tuple[tuple[str, float], ...]:
+    """Letter and sign of x: of both sides, or of the middle."""
+    return (("L", 1.0), ("R", -1.0)) if name[0] == "?" else (("M", 1.0),)
 
 
 def feel(rng: np.random.Generator, controls: Controls, emotion: int | None, level: Floats) -> None:

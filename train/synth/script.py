@@ -1,6 +1,6 @@
 """Script: who does what when. The truth is written as the movement is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from train.synth.gestures.reach import SIGN, Goal, bent, jittered, reach
 from train.synth.life import Times, bump, drift, live
 from train.synth.performance import Performance, TimedLabel
 from train.synth.rig import pose
+from train.synth.rotations import Floats
 
 _REST_AFTER_S = (0.4, 3.0)
 """Between two gestures."""
@@ -21,12 +22,14 @@ _ILLUSTRATE = 0.35
 """How often there is lively speech in such a pause."""
 PORTRAIT_S = 0.35
 """Four to ten frames."""
+Features = Mapping[str, Floats]
 Plan = tuple[tuple[TimedLabel, ...], Controls]
 
 
 def untrimmed(
-    rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int]
-) -> Performance:
+    rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int],
+    features: Features | None = None,
+) -> Performance:  # fmt: skip
     """A long take: rest, talk and gestures by turns.
 
     Args:
@@ -35,11 +38,13 @@ def untrimmed(
         t: float64 [T] stream seconds of the frames.
         emotion: index into `train.labels.EMOTIONS`, or None for a face in between.
         labels: classes to perform, in this order, as many as fit.
+        features: of the face, see `faces.draw_features`; None for the avatar's own.
 
     Returns:
         The movement; `truth` has the gestures that were performed, class 31 among them.
     """
     truth, controls = plan(rng, body, t, emotion, labels)
+    controls.features = dict(features or {})
     return _record(body, controls, truth, emotion)
 
 
@@ -54,9 +59,13 @@ def trimmed(
     return _record(body, controls, (TimedLabel(label, start, end),), emotion)
 
 
-def portrait(rng: np.random.Generator, body: Body, t: Times, emotion: int) -> Performance:
+def portrait(
+    rng: np.random.Generator, body: Body, t: Times, emotion: int, features: Features | None = None
+) -> Performance:
     """A moment of a face that shows an emotion; no gesture, and nothing of it is labelled."""
-    return _record(body, idle(rng, body, t, emotion), (), emotion)
+    controls = idle(rng, body, t, emotion)
+    controls.features = dict(features or {})
+    return _record(body, controls, (), emotion)
 
 
 def plan(
