@@ -35,7 +35,7 @@ from train.synth.render import Renderer
 from train.synth.rotations import Floats
 from train.synth.scene import draw_scene, look_at
 from train.synth.script import portrait
-from train.turns import Kept, turn
+from train.turns import AMONG, Kept, turn
 
 Image = NDArray[np.uint8]
 _SIDE = 160
@@ -44,8 +44,8 @@ _SHOWN_CM = (27.0, 36.0)
 """Of it: a head."""
 _COARSEST = 0.6
 """A face far away has so many pixels of a near one."""
-_TIMES, _AMONG = 4, 256
-"""Each window is looked at so many times, in turn with so many others."""
+_TIMES = 4
+"""Each window is looked at so many times, in turn with `AMONG` others."""
 _AGAIN = Augmentation(
     mirror=0.0,
     shift=0.0,
@@ -83,13 +83,13 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
         self._renderer: Renderer | None = None
-        self._shown = Kept(self._shoot, _AMONG)
+        self._shown = Kept(self._shoot, AMONG)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        window, emotion, places = self._shown(turn(draw, _TIMES, _AMONG))
+        window, emotion, places = self._shown(turn(draw, _TIMES, AMONG))
         window = augment(np.random.default_rng([self._seed, 3, draw]), window, _AGAIN)
         arrays = preprocess([window], self._manifest)
         known = dict.fromkeys(self._tasks, UNLABELLED) | {"emotion": emotion}

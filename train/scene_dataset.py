@@ -38,7 +38,7 @@ from train.synth.render import Renderer
 from train.synth.rotations import Floats
 from train.synth.scene import Camera, CutCamera, Scene, draw_scene
 from train.synth.script import draw_labels, untrimmed
-from train.turns import Kept, turn
+from train.turns import AMONG, Kept, turn
 
 Image = NDArray[np.uint8]
 _SHOULDERS = list(MEDIAPIPE33.indices(["left_shoulder", "right_shoulder"]))
@@ -49,8 +49,8 @@ _HEAD_CM, _HEAD_PX = 33.0, 160
 _TAKE_S = 20.0
 _WINDOWS, _TAKES = 12, 24
 """Windows from one performance, and performances that take turns."""
-_TIMES, _AMONG = 4, 288
-"""Each window is looked at so many times, in turn with so many others."""
+_TIMES = 4
+"""Each window is looked at so many times, in turn with `AMONG` others."""
 _SPEED = 0.2
 """Time runs up to so much faster or slower."""
 _AGAIN = Augmentation(light=0.15, blur=0.1, noise=4.0, jitter=0, joint_loss=0, evidence_loss=0)
@@ -88,14 +88,14 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         self._length, self._seed = length, seed
         self._estimator = load_estimator() if self._is_whole else None
         self._renderers: dict[int, Renderer] = {}
-        self._shown = Kept(self._shoot, _AMONG)
+        self._shown = Kept(self._shoot, AMONG)
         self._take = Kept(self._perform, 2 * _TAKES)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        window, known = self._shown(turn(draw, _TIMES, _AMONG))
+        window, known = self._shown(turn(draw, _TIMES, AMONG))
         window = augment(np.random.default_rng([self._seed, 5, draw]), window, _AGAIN)
         arrays = preprocess([window], self._manifest)
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
@@ -190,7 +190,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         for k, image in zip(looked_at, expose(rng, film, pictures), strict=True):
             rgb[k] = coded(image, quality)
         top, bottom = camera.shown_rows(storage[0])
-        rgb[:, :top] = rgb[:, bottom:] = 0
+        rgb[looked_at, :top] = rgb[looked_at, bottom:] = 0  # the others need no memory yet
         return rgb
 
     def _faces(

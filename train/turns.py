@@ -5,6 +5,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+AMONG = 1152
+"""How many windows take turns. Batches go round among the workers, and each keeps what it has made
+itself: it sees a window again if this is a multiple of their number times the batch (2 workers and
+16 windows; 8 and 72, or 12 and 96, on a GPU)."""
 
 
 def turn(draw: int, times: int, among: int) -> int:

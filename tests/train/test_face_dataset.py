@@ -14,18 +14,19 @@ from train.recipes import demo
 from train.synth.avatar import AvatarError
 from train.synth.body import Body
 from train.synth.keypoints import carry
+from train.turns import AMONG
 
 NAMES = ("m002", "f003")
 
 
 @pytest.fixture(scope="module")
 def dataset(shared: Path) -> FaceDataset:
-    return FaceDataset(shared / "avatars", NAMES, demo(), 1000, 3)
+    return FaceDataset(shared / "avatars", NAMES, demo(), 10_000, 3)
 
 
 def test_an_example_has_every_face_and_its_mood(dataset: FaceDataset) -> None:
     feeds, labels = dataset[0]
-    assert len(dataset) == 1000
+    assert len(dataset) == 10_000
     assert {name: tuple(x.shape) for name, x in feeds.items()} == {
         "face": (2, 3, 112, 112), "face_mask": (2,),
     }  # fmt: skip
@@ -44,9 +45,9 @@ def test_both_moods_people_and_lights_occur(dataset: FaceDataset) -> None:
 
 
 def test_a_window_is_looked_at_again_but_never_quite_the_same(dataset: FaceDataset) -> None:
-    """256 windows take turns: draw 256 shows the first one once more, augmented anew."""
+    """After all that take turns the first one comes once more, augmented anew."""
     first, once = dataset[0]
-    second, again = dataset[256]
+    second, again = dataset[AMONG]
     assert once["emotion"] == again["emotion"]
     assert not torch.equal(first["face"], second["face"])
     other, _ = dataset[1]
