@@ -23,6 +23,8 @@ window.Tells = (() => {
     "not sure": "Not sure", background: "No gesture",
   };
   const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
+  const measured = ({ right, measured }) => right == null
+    ? "How often it is right was not measured." : `It was right in ${percent(right)} (${measured}).`;
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const NOTHING = "none / at rest";
   const TRUTH = "What the script of this clip performs at the moment that the prediction beside it is about: "
@@ -74,10 +76,14 @@ window.Tells = (() => {
       this.at("emotion").hidden = !emotion && !message.emotion_off;
       this.at("emotion-body").hidden = !emotion;
       this.root.querySelector(".switch").hidden = !emotion;
-      this.at("emotion-note").textContent = emotion ? NOTICE : "The host has switched emotion inference off.";
+      this.at("emotion-note").textContent = emotion ? this.notice() : "The host has switched emotion inference off.";
       if (emotion) this.setGauge(emotion);
       this.clearEvents();
       this.drawState();
+    }
+
+    notice() {
+      return `${NOTICE} ${measured(this.emotion)}`;
     }
 
     setGauge(task) {
@@ -94,7 +100,7 @@ window.Tells = (() => {
     showEmotion(on) {
       this.emotionOn = on;
       this.at("emotion-body").hidden = !on;
-      this.at("emotion-note").textContent = on ? NOTICE : HIDDEN;
+      this.at("emotion-note").textContent = on ? this.notice() : HIDDEN;
       this.drawTruths(this.head?.truths ?? []);
     }
 

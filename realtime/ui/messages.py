@@ -20,7 +20,7 @@ def describe_session(manifests: Sequence[Manifest], *, runtime: str, emotion: bo
         runtime: runtime, device and precision.
         emotion: False where the host has switched emotion inference off.
     """
-    tasks = [_task(output) for m in manifests for output in m.outputs]
+    tasks = [_task(output, m) for m in manifests for output in m.outputs]
     return {
         "runtime": runtime,
         "bundles": [{"id": m.id, "untrained": m.source.is_untrained} for m in manifests],
@@ -64,14 +64,17 @@ def describe_event(event: Event, number: int) -> Json:
     return {"number": number} | {name: _number(value) for name, value in values.items()}
 
 
-def _task(output: OutputSpec) -> Json:
+def _task(output: OutputSpec, manifest: Manifest) -> Json:
     background = None if output.background is None else output.class_names[output.background]
+    measured = next((m for m in manifest.metrics if m.task == output.task), None)
     return {
         "task": output.task,
         "kind": output.kind,
         "classes": list(output.class_names),
         "background": background,
         "on": output.thresholds.on,
+        "right": None if measured is None else _number(measured.top1),
+        "measured": None if measured is None else f"{measured.n} of {measured.split}",
     }
 
 

@@ -96,6 +96,7 @@ def test_the_page_shows_picture_bars_gauge_events_and_status_and_asks_nobody_els
         expect(tab.status("Bundle")).to_have_text("tiny 0.1, untrained")
         expect(tab.at("untrained")).to_be_visible()
         expect(tab.at("emotion-note")).to_contain_text("let the person in the picture know")
+        expect(tab.at("emotion-note")).to_contain_text("was not measured")
         tab.page.locator(".switch").click()
         expect(tab.at("emotion-body")).to_be_hidden()
         expect(tab.at("emotion-note")).to_contain_text("still inferred")
