@@ -129,7 +129,7 @@ class StageNet(nn.Module):
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
             return {"emotion": net.emotion(None, feeds["face"], feeds["face_mask"])}
-        tokens = net.trunk.tokens(feeds["rgb"])
+        tokens = net.trunk.tokens(net.pixels(feeds["rgb"]))
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
         if self.training and self.places is not None:
             logits[PLACES] = self.places(tokens)
