@@ -141,8 +141,8 @@ def describe(manifest: Manifest) -> str:
         shape = "x".join(str(s) for s in spec.shape)
         extra = f", {spec.coordinates} {spec.layout}" if isinstance(spec, PoseInput) else ""
         lines.append(
-            f"input   {spec.name}: {spec.modality} {shape}, {spec.sampling.frames} samples over "
-            f"{spec.sampling.span_s:g} s{extra}"
+            f"input   {spec.name}: {spec.modality} {shape} {spec.dtype}, "
+            f"{spec.sampling.frames} samples over {spec.sampling.span_s:g} s{extra}"
         )
     for output in manifest.outputs:
         lines += ["", *_task_lines(output, manifest)]

@@ -12,16 +12,18 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import BundleError, DigestError, WindowError
 from engines.manifest import Manifest, dump_manifest, parse_manifest
+from engines.tensor_specs import Feeds
 from engines.window import Window
 
 MANIFEST_NAME = "manifest.json"
-Arrays = Mapping[str, NDArray[np.float32]]
+Logits = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +32,9 @@ class GoldenVectors:
 
     windows: tuple[Window, ...]
     """B windows."""
-    feeds: Arrays
-    """Name -> float32 [B, ...]: what `preprocess` made of the windows."""
-    outputs: Arrays
+    feeds: Feeds
+    """Name -> [B, ...] of the manifest's dtype: what `preprocess` made of the windows."""
+    outputs: Logits
     """Name -> float32 [B, K]: the logits that torch computed from the feeds."""
 
 
@@ -70,6 +72,12 @@ class Bundle:
                 f"{self.folder / self.manifest.golden.file}: expected the manifest's inputs and "
                 f"outputs, got {', '.join([*vectors.feeds, *vectors.outputs])}"
             )
+        for name, dtype in self.manifest.feed_dtypes.items():
+            if vectors.feeds[name].dtype != dtype:
+                raise BundleError(
+                    f"{self.folder / self.manifest.golden.file}: expected {name} in {dtype}, as "
+                    f"the manifest says, got {vectors.feeds[name].dtype}; export the bundle again"
+                )
         return vectors
 
 
@@ -165,13 +173,13 @@ def check_digests(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def save_golden(path: Path, windows: Sequence[Window], feeds: Arrays, outputs: Arrays) -> None:
+def save_golden(path: Path, windows: Sequence[Window], feeds: Feeds, outputs: Logits) -> None:
     """Write golden vectors as a compressed `.npz` without pickles.
 
     Args:
         path: file to write; equal contents give equal bytes.
         windows: B windows.
-        feeds: name -> float32 [B, ...], made by `preprocess` from the windows.
+        feeds: name -> [B, ...], made by `preprocess` from the windows.
         outputs: name -> float32 [B, K], made by torch from the feeds.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -200,7 +208,8 @@ def load_golden(path: Path) -> GoldenVectors:
         windows = tuple(_golden_window(arrays, index) for index in range(num_windows))
     except (KeyError, WindowError) as error:
         raise BundleError(f"{path}: holds a window that is none ({error})") from None
-    vectors = GoldenVectors(windows, _under("feed/", arrays), _under("output/", arrays))
+    outputs = {n: np.asarray(a, np.float32) for n, a in _under("output/", arrays).items()}
+    vectors = GoldenVectors(windows, _under("feed/", arrays), outputs)
     sizes = {len(a) for a in (*vectors.feeds.values(), *vectors.outputs.values())}
     if not windows or sizes != {num_windows}:
         raise BundleError(f"{path}: windows, feeds and outputs differ in number")
@@ -212,9 +221,8 @@ def _golden_window(arrays: Mapping[str, NDArray[np.generic]], index: int) -> Win
     return Window(**{**values, "layout": str(values["layout"])})  # type: ignore[arg-type]
 
 
-def _under(prefix: str, arrays: Mapping[str, NDArray[np.generic]]) -> Arrays:
-    found = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-    return {name: np.asarray(array, np.float32) for name, array in found.items()}
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def _digests(manifest: Manifest) -> dict[str, str]:

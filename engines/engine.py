@@ -28,7 +28,8 @@ class Engine(Closing):
     def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
         manifest = bundle.manifest
         graph = bundle.graph_path("fp32")
-        feeds = {n: TensorSpec((None, *s), "float32") for n, s in manifest.feeds.items()}
+        dtypes = manifest.feed_dtypes
+        feeds = {n: TensorSpec((None, *s), dtypes[n]) for n, s in manifest.feeds.items()}
         logits = {
             o.name: TensorSpec((None, len(o.class_names)), "float32") for o in manifest.outputs
         }

@@ -233,7 +233,7 @@ class Manifest:
 
     @property
     def feeds(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape without the batch, of every float32 array that the graph takes."""
+        """Name -> shape without the batch, of every array that the graph takes."""
         shapes: dict[str, tuple[int, ...]] = {}
         for i in self.inputs:
             shapes[i.name] = tuple(i.shape)
@@ -242,6 +242,11 @@ class Manifest:
             elif isinstance(i, FaceInput):
                 shapes[i.mask] = (i.shape[0],)
         return shapes
+
+    @property
+    def feed_dtypes(self) -> dict[str, str]:
+        """Name -> numpy's name of the dtype, in the order of `feeds`; masks are float32."""
+        return dict.fromkeys(self.feeds, "float32") | {i.name: i.dtype for i in self.inputs}
 
 
 def _feed_names(inputs: tuple[InputSpec, ...]) -> list[str]:

@@ -1,8 +1,9 @@
 """Windows -> feeds: the one place where evidence becomes tensors.
 
 The runtime and the data sets of `train` both call it, so that a model is trained on exactly what it
-is fed. Pure functions; only the sampled frames are touched. Pixels go through tables of 256 float32
-values, so frames and crops of the right size give the same bits on every machine.
+is fed. Pure functions; only the sampled frames are touched. Pixels stay bytes where the graph
+normalises them itself, else they go through tables of 256 float32 values: either way frames and
+crops of the right size give the same bits on every machine.
 """
 
 import itertools
@@ -19,6 +20,7 @@ from engines.tensor_specs import (
     HIPS,
     SHOULDERS,
     FaceInput,
+    FeedArray,
     PoseInput,
     RgbInput,
     Sampling,
@@ -31,7 +33,7 @@ _TIE_S = 1e-6  # of two samples equally near (to float rounding) the earlier one
 _SHORTEST = 1e-3  # px or m: a body scale below this is a degenerate pose
 
 
-def preprocess(windows: Sequence[Window], manifest: Manifest) -> dict[str, Floats]:
+def preprocess(windows: Sequence[Window], manifest: Manifest) -> dict[str, FeedArray]:
     """What the graph is fed.
 
     Args:
@@ -39,7 +41,7 @@ def preprocess(windows: Sequence[Window], manifest: Manifest) -> dict[str, Float
         manifest: says how each input is sampled, resized and normalised.
 
     Returns:
-        Exactly `manifest.feeds`: name -> C-contiguous float32 [B, ...].
+        Exactly `manifest.feeds`: name -> C-contiguous [B, ...] of the manifest's dtype.
 
     Raises:
         WindowError: no windows, or one that does not fit the manifest.
@@ -48,8 +50,9 @@ def preprocess(windows: Sequence[Window], manifest: Manifest) -> dict[str, Float
         raise WindowError("preprocess needs at least one window, got none")
     for window in windows:
         _check(window, manifest)
-    feeds: dict[str, Floats] = {
-        name: np.zeros((len(windows), *shape), np.float32) for name, shape in manifest.feeds.items()
+    dtypes = manifest.feed_dtypes
+    feeds: dict[str, FeedArray] = {
+        name: np.zeros((len(windows), *s), dtypes[name]) for name, s in manifest.feeds.items()
     }
     for (b, window), spec in itertools.product(enumerate(windows), manifest.inputs):
         if isinstance(spec, RgbInput):
@@ -131,8 +134,8 @@ def _tables(mean: Triple, std: Triple) -> list[Floats]:
     ]
 
 
-def _fill_rgb(window: Window, spec: RgbInput, out: Floats) -> None:
-    """Fill `out`, [3, T, crop, crop]."""
+def _fill_rgb(window: Window, spec: RgbInput, out: FeedArray) -> None:
+    """Fill `out`, [3, T, crop, crop]: bytes as they are, or float32 normalised."""
     nearest, _ = sample(window.t, spec.sampling)
     tables = _tables(spec.mean, spec.std)
     previous = -1
@@ -141,8 +144,11 @@ def _fill_rgb(window: Window, spec: RgbInput, out: Floats) -> None:
             out[:, k] = out[:, k - 1]
             continue
         frame = resize_and_crop(window.rgb[index], spec.resize, spec.crop)
-        for c, plane in enumerate(cv2.split(frame)):
-            cv2.LUT(plane, tables[c], dst=out[c, k])
+        if spec.dtype == "uint8":
+            out[:, k] = frame.transpose(2, 0, 1)
+        else:
+            for c, plane in enumerate(cv2.split(frame)):
+                cv2.LUT(plane, tables[c], dst=out[c, k])
         previous = int(index)
 
 

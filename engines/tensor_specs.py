@@ -4,8 +4,11 @@ How each input is sampled, resized and normalised, and what each output means.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -16,6 +19,9 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
+FeedArray = NDArray[np.float32 | np.uint8]
+"""What a graph takes under one name, batch first."""
+Feeds = Mapping[str, FeedArray]
 SHOULDERS = ("left_shoulder", "right_shoulder")
 HIPS = ("left_hip", "right_hip")
 SCALE_JOINTS = {"shoulders": SHOULDERS, "torso": SHOULDERS + HIPS, "none": ()}
@@ -34,13 +40,18 @@ class Sampling:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class RgbInput:
-    """Frames: float32 [B, 3, T, crop, crop] = (resized, centre-cropped RGB / 255 - mean) / std."""
+    """Frames: [B, 3, T, crop, crop], resized and centre-cropped RGB.
+
+    A network sees (RGB / 255 - mean) / std; `dtype` says who computes that.
+    """
 
     modality: Literal["rgb"]
     name: str
     shape: tuple[Count, Count, Count, Count]
     """[3, T, H, W], without the batch."""
-    dtype: Literal["float32"]
+    dtype: Literal["uint8", "float32"]
+    """`uint8`: the graph is fed bytes and normalises them, a quarter of what is copied otherwise.
+    `float32`: it is fed normalised values, as in bundles of old."""
     sampling: Sampling
     resize: Count
     """Shorter side after resizing, bilinear without anti-aliasing, rounded to uint8."""

@@ -9,7 +9,8 @@
 | progress monitor    | not there                | `config.progress_...` | as in 10    |
 | opset               | up to 16 (`--opset 16`)  | up to 22              | as in 10    |
 
-Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timing caches.
+Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timing caches; uint8 for
+a network's inputs alone, where a Cast to a float follows.
 """
 
 import importlib
@@ -132,11 +133,12 @@ class TensorRt:
         return engine.create_execution_context(strategies.ON_PROFILE_CHANGE)
 
     def type_name(self, data_type: Any) -> str:
-        """Numpy's name of fp32, TensorRT's own of anything else.
+        """Numpy's name of what a bundle may be fed, TensorRT's own of anything else.
 
         Its `nptype` of 8.5 asks numpy for what numpy no longer has.
         """
-        return "float32" if data_type == self.module.DataType.FLOAT else str(data_type)
+        types = self.module.DataType
+        return {types.FLOAT: "float32", types.UINT8: "uint8"}.get(data_type, str(data_type))
 
     def does_not_start(self, log: BuildLog) -> RuntimeUnavailable:
         """The error for a builder or runtime that TensorRT refuses to make."""

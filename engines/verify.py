@@ -9,13 +9,14 @@ from engines.engine import Engine
 from engines.errors import ParityError
 from engines.manifest import Golden
 from engines.preprocess import preprocess
+from engines.tensor_specs import FeedArray
 
 FEED_ATOL = 1e-4
 """Mean |difference| of a feed, in units of its standard deviation, between machines.
 
-Pixels go through tables and are equal to the bit. Only where frames are resized, in float32, some
-values in ten thousand lie so near to a half that another processor's rounding moves them by a grey
-level."""
+Pixels are bytes or go through tables, and are equal to the bit. Only where frames are resized, in
+float32, some values in ten thousand lie so near to a half that another processor's rounding moves
+them by a grey level."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,9 @@ def verify(engine: Engine) -> Parity:
     )
 
 
-def output_std(logits: NDArray[np.float32]) -> float:
-    """The unit of an output's errors: its standard deviation, 1 where it is constant."""
-    return float(logits.std(dtype=np.float64)) or 1.0
+def output_std(values: FeedArray) -> float:
+    """The unit of an array's errors: its standard deviation, 1 where it is constant."""
+    return float(values.std(dtype=np.float64)) or 1.0
 
 
 def _output_deviation(
@@ -134,8 +135,6 @@ def _output_deviation(
     )
 
 
-def _feed_deviation(
-    name: str, got: NDArray[np.float32], expected: NDArray[np.float32]
-) -> Deviation:
+def _feed_deviation(name: str, got: FeedArray, expected: FeedArray) -> Deviation:
     error = float(np.abs(got.astype(np.float64) - expected).mean()) / output_std(expected)
     return Deviation(name=name, error=error, excess=error, allowed=FEED_ATOL)

@@ -6,7 +6,7 @@ to a GPU and back are in it, preprocessing is not.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from engines.engine import Engine
 from engines.errors import RuntimeUnavailable
 from engines.preprocess import preprocess
 from engines.side_by_side import Absent, on_each
+from engines.tensor_specs import Feeds
 from engines.verify import verify
 from train.checkpoint import load_checkpoint, load_weights
 from train.models.heads import Net, build_net
-from train.recipes import RECIPES
+from train.recipes import RECIPES, fed_floats
 
-Feeds = Mapping[str, NDArray[np.float32]]
 _WARM_UP = 3
 
 
@@ -222,8 +222,10 @@ def _agreement(engine: Engine) -> Agreement:
 
 def _net(bundle: Bundle, checkpoint: Path | None) -> Net:
     name = bundle.manifest.source.recipe
-    recipe = RECIPES[name]() if name in RECIPES else None
-    if recipe is None or recipe.inputs != bundle.manifest.inputs:
+    ours = RECIPES[name]() if name in RECIPES else None
+    known = () if ours is None else (ours, fed_floats(ours))
+    recipe = next((r for r in known if r.inputs == bundle.manifest.inputs), None)
+    if recipe is None:
         raise RuntimeUnavailable(
             f"{bundle.folder}: was exported from a recipe {name!r} that this version of the code "
             f"has not, so torch has no network to compare with: export it again"

@@ -5,15 +5,17 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from train.models.download import CheckpointError
-from train.recipes import Recipe, differing_keys, dump_recipe
+from train.recipes import Recipe, dump_recipe
 
 _KEYS = {"recipe", "state_dict"}
+_FEEDING = frozenset({"inputs.0.dtype", "net.pixels"})
+"""Who normalises pictures: no weight depends on it, and recipes of old fed floats."""
 
 
 def save_checkpoint(
@@ -40,10 +42,10 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:
     if not isinstance(content, dict) or set(content) != _KEYS:
         raise CheckpointError(f"{path}: expected a dict of {' and '.join(sorted(_KEYS))}")
     try:
-        others = differing_keys(content["recipe"], dump_recipe(recipe))
+        differing = differing_keys(content["recipe"], dump_recipe(recipe))
     except (TypeError, json.JSONDecodeError):
         raise CheckpointError(f"{path}: its recipe is not JSON") from None
-    if others:
+    if others := [key for key in differing if key not in _FEEDING]:
         raise CheckpointError(
             f"{path}: belongs to another recipe than {recipe.name}, they differ in "
             f"{_some(others)}; name its own recipe, or train again"
@@ -67,6 +69,26 @@ def load_weights(net: torch.nn.Module, state_dict: Mapping[str, Tensor], origin:
         if keys:
             raise CheckpointError(f"{origin}: {what} weights: {_some(sorted(keys))}")
     net.load_state_dict(dict(state_dict), strict=True)
+
+
+def differing_keys(a: str, b: str) -> list[str]:
+    """Dotted names of the entries in which two dumped recipes differ.
+
+    Raises:
+        ValueError: a text is not JSON.
+    """
+    return sorted(_differences(json.loads(a), json.loads(b), ""))
+
+
+def _differences(a: Any, b: Any, where: str) -> set[str]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        keys = [(key, a.get(key), b.get(key)) for key in {*a, *b}]
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        keys = [(str(i), *pair) for i, pair in enumerate(zip(a, b, strict=True))]
+    else:
+        return set() if a == b else {where}
+    found = (_differences(x, y, f"{where}.{key}" if where else key) for key, x, y in keys)
+    return set().union(*found)
 
 
 def _some(names: list[str]) -> str:

@@ -30,6 +30,7 @@ from engines.manifest import (
     Source,
 )
 from engines.preprocess import preprocess
+from engines.tensor_specs import Feeds
 from engines.verify import verify
 from train.checkpoint import load_checkpoint, load_weights
 from train.golden import golden_windows, spread_logits
@@ -167,7 +168,7 @@ def draft_manifest(recipe: Recipe, options: ExportOptions) -> Manifest:
 def _low_graph(
     precision: LowPrecision,
     staging: Path,
-    feeds: dict[str, Floats],
+    feeds: Feeds,
     outputs: dict[str, Floats],
     report: Callable[[str], None],
 ) -> Graph:
@@ -193,7 +194,7 @@ def _low_graph(
     )
 
 
-def run_torch(net: Net, manifest: Manifest, feeds: dict[str, Floats]) -> dict[str, Floats]:
+def run_torch(net: Net, manifest: Manifest, feeds: Feeds) -> dict[str, Floats]:
     """Logits by output name; one window at a time, which keeps memory flat."""
     rows = []
     with torch.inference_mode():

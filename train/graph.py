@@ -1,20 +1,18 @@
 """The ONNX graph of a network: `torch.export`-based, with a dynamic batch, in one file."""
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir
 import torch
-from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
 from engines.errors import TellsError
 from engines.manifest import Manifest
+from engines.tensor_specs import Feeds
 from train.models.heads import Net
 
 OPSET = 18
@@ -27,9 +25,7 @@ class ExportError(TellsError):
     """A network that does not become a bundle."""
 
 
-def write_graph(
-    net: Net, manifest: Manifest, feeds: Mapping[str, NDArray[np.float32]], path: Path
-) -> None:
+def write_graph(net: Net, manifest: Manifest, feeds: Feeds, path: Path) -> None:
     """Write the network as one ONNX file; the inputs and outputs bear the manifest's names.
 
     Args:
@@ -82,7 +78,21 @@ def simplify(model: Any) -> None:
     ):
         simple(model)
     optimizer.optimize_ir(model)
+    _cast_bytes_first(model.graph)
     passes.ClearMetadataAndDocStringPass()(model)
+
+
+def _cast_bytes_first(graph: Any) -> None:
+    """Ask the Cast for the shape of an input of bytes: TensorRT allows it no other reader."""
+    for value in graph.inputs:
+        if value.dtype != onnx_ir.DataType.UINT8:
+            continue
+        uses = tuple(value.uses())
+        cast = next((use.node for use in uses if use.node.op_type == "Cast"), None)
+        for node, index in uses:
+            if cast is not None and node.op_type == "Shape":
+                node.replace_input_with(index, cast.outputs[0])
+    graph.sort()
 
 
 def check_graph(model: onnx.ModelProto) -> None:
@@ -90,7 +100,7 @@ def check_graph(model: onnx.ModelProto) -> None:
 
     Raises:
         ExportError: it has nodes of `REFUSED_NODES`, another opset than `OPSET`, functions, or
-            weights in other files.
+            weights in other files; or something else than one Cast reads an input of bytes.
     """
     found = {node.op_type for node in model.graph.node} & REFUSED_NODES
     opsets = {opset.version for opset in model.opset_import if opset.domain == ""}
@@ -102,3 +112,10 @@ def check_graph(model: onnx.ModelProto) -> None:
             f"{', '.join(sorted(found)) or 'none of them'}; install the versions of torch, onnx "
             f"and onnxscript that pyproject.toml names"
         )
+    for value in model.graph.input:
+        readers = [node.op_type for node in model.graph.node if value.name in node.input]
+        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8 and readers != ["Cast"]:
+            raise ExportError(
+                f"The exported graph must read the bytes of {value.name} by one Cast, which is all "
+                f"that TensorRT allows, got {', '.join(readers) or 'nothing'}"
+            )

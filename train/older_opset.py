@@ -1,7 +1,8 @@
 """The same graph in ONNX opset 16, for TensorRT 8.5 (JetPack 5), which reads no later one.
 
-Norms become the operations that they consist of, with `_fp32` in their names: TensorRT 8.5 chooses
-types by layer, and `engines.trt_versions` keeps those layers in fp32.
+Norms become the operations that they consist of, with `_fp32` in their names, as have those that
+normalise pixels: TensorRT 8.5 chooses types by layer, and `engines.trt_versions` keeps those layers
+in fp32.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from train.graph import ExportError
 
 OLD_OPSET = 16
 FP32_MARK = "_fp32"
+_PIXEL_WISE = frozenset({"Cast", "Add", "Sub", "Mul", "Div"})
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2"})
 
 
@@ -26,6 +28,8 @@ class _Rewriter:
     constants: dict[str, TensorProto]
     shapes: dict[str, list[int]]
     """Of the old graph's values; -1 where a size is not fixed."""
+    pixels: set[str]
+    """Names of what is fed as bytes, and of what is made of it by `_PIXEL_WISE` and constants."""
     nodes: list[NodeProto] = field(default_factory=list)
     num_made: int = 0
 
@@ -36,7 +40,20 @@ class _Rewriter:
             "Split": self._split,
             **dict.fromkeys(_REDUCTIONS, self._reduction),
         }
-        how.get(node.op_type, self.nodes.append)(node)
+        carried = {name for name in node.input if name not in self.constants}
+        if node.op_type in _PIXEL_WISE and carried and carried <= self.pixels:
+            self._normalisation(node)
+        else:
+            how.get(node.op_type, self.nodes.append)(node)
+
+    def _normalisation(self, node: NodeProto) -> None:
+        """The same operation; marked, but for the Cast, which is exact in any type."""
+        self.pixels.update(node.output)
+        new = NodeProto()
+        new.CopyFrom(node)
+        if node.op_type != "Cast":
+            new.name = f"{node.name or node.output[0]}{FP32_MARK}"
+        self.nodes.append(new)
 
     def _norm(self, node: NodeProto) -> None:
         settings = _settings(node)
@@ -117,7 +134,8 @@ def to_old_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     values = [*graph.value_info, *graph.input, *graph.output]
     shapes = {v.name: [d.dim_value or -1 for d in v.type.tensor_type.shape.dim] for v in values}
-    rewriter = _Rewriter({t.name: t for t in graph.initializer}, shapes)
+    pixels = {i.name for i in graph.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
+    rewriter = _Rewriter({t.name: t for t in graph.initializer}, shapes, pixels)
     for node in graph.node:
         rewriter.add(node)
     used = {name for node in rewriter.nodes for name in node.input}

@@ -2,8 +2,9 @@
 
 - Matrix products and convolutions, their biases, and what only moves values between them compute
   and travel in the low precision; their weights are stored in it.
-- Softmax, norms, activations, means, residual sums and attention's sum with the relative positions
-  stay in fp32, and so do all inputs and outputs: a runtime feeds every graph alike.
+- Softmax, norms, activations, means, residual sums, attention's sum with the relative positions
+  and the normalisation of pixels stay in fp32, and inputs and outputs are as in the fp32 graph: a
+  runtime feeds every graph alike.
 - Types are written into the graph (Cast nodes), since TensorRT 10 and later take them from there.
 - bf16 needs opset 22: earlier ones have no convolution in it.
 """
@@ -20,6 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper, version_converter
 
+from engines.tensor_specs import Feeds
 from engines.verify import output_std
 from train.graph import OPSET, ExportError
 
@@ -170,9 +172,7 @@ def lower(model: onnx.ModelProto, precision: LowPrecision) -> onnx.ModelProto:
     return result
 
 
-def measure(
-    model: onnx.ModelProto, feeds: Mapping[str, Floats], expected: Mapping[str, Floats]
-) -> Accuracy:
+def measure(model: onnx.ModelProto, feeds: Feeds, expected: Mapping[str, Floats]) -> Accuracy:
     """A low-precision graph on this processor, against torch's fp32 outputs.
 
     Processors lack kernels for these types, so each operation computes in fp32 and its operands and

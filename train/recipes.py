@@ -10,8 +10,7 @@ window, sampling, normalisation, outputs. `dump_recipe` is what is saved beside 
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -34,6 +33,7 @@ from train.models.attention import AttentionConfig
 from train.models.fusion import InterFusionConfig, SceneConfig, TokenClock, TokenFusionConfig
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig, mvit_v2_s
+from train.models.pixels import PixelsConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig, swinface_expression
 
 _SPAN_S = 2.13
@@ -74,23 +74,32 @@ class Recipe:
     intended_use: str
     limits: str
 
+    def __post_init__(self) -> None:
+        for spec in self.inputs:
+            if isinstance(spec, RgbInput) and self.net.pixels != _pixels(spec):
+                raise ValueError(
+                    f"recipe {self.name}: the net must normalise what the input {spec.name} says, "
+                    f"{_pixels(spec)}, got {self.net.pixels}"
+                )
+
 
 def micro_gesture() -> Recipe:
     """Full size, one task: MViTv2-S and 2s-AGCN, joined by CrossModalTokenFusion."""
     rgb, pose, _ = _FULL_INPUTS
-    net = NetConfig(mvit_v2_s(), _full_gesture(), None)
+    net = NetConfig(mvit_v2_s(), _full_gesture(), None, _pixels(rgb))
     return _recipe("micro_gesture", net, (rgb, pose))
 
 
 def emotion() -> Recipe:
     """Full size, one task: MViTv2-S and SwinFace, joined by InterFusion."""
     rgb, _, face = _FULL_INPUTS
-    return _recipe("emotion", NetConfig(mvit_v2_s(), None, _full_emotion()), (rgb, face))
+    net = NetConfig(mvit_v2_s(), None, _full_emotion(), _pixels(rgb))
+    return _recipe("emotion", net, (rgb, face))
 
 
 def joint() -> Recipe:
     """Full size, both tasks on one MViTv2-S trunk."""
-    net = NetConfig(mvit_v2_s(), _full_gesture(), _full_emotion())
+    net = NetConfig(mvit_v2_s(), _full_gesture(), _full_emotion(), _pixels(_FULL_INPUTS[0]))
     return _recipe("joint", net, _FULL_INPUTS)
 
 
@@ -103,30 +112,19 @@ RECIPES = {make.__name__: make for make in (micro_gesture, emotion, joint, demo)
 """By the name that the command line takes."""
 
 
+def fed_floats(recipe: Recipe) -> Recipe:
+    """The same weights' recipe as it was before networks were fed bytes: bundles of old are so."""
+    inputs = tuple(
+        replace(spec, dtype="float32") if isinstance(spec, RgbInput) else spec
+        for spec in recipe.inputs
+    )
+    return replace(recipe, inputs=inputs, net=replace(recipe.net, pixels=None))
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """Indented JSON; two recipes are the same if their texts are."""
     values = TypeAdapter(Recipe).dump_python(recipe, mode="json")
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-
-
-def differing_keys(a: str, b: str) -> list[str]:
-    """Dotted names of the entries in which two dumped recipes differ.
-
-    Raises:
-        ValueError: a text is not JSON.
-    """
-    return sorted(_differences(json.loads(a), json.loads(b), ""))
-
-
-def _differences(a: Any, b: Any, where: str) -> set[str]:
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        keys = [(key, a.get(key), b.get(key)) for key in {*a, *b}]
-    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        keys = [(str(i), *pair) for i, pair in enumerate(zip(a, b, strict=True))]
-    else:
-        return set() if a == b else {where}
-    found = (_differences(x, y, f"{where}.{key}" if where else key) for key, x, y in keys)
-    return set().union(*found)
 
 
 def _inputs(
@@ -136,7 +134,7 @@ def _inputs(
         return Sampling(frames=count, span_s=_SPAN_S, tolerance_s=_TOLERANCE_S)
 
     rgb = RgbInput(
-        modality="rgb", name="rgb", shape=(3, frames, side, side), dtype="float32",
+        modality="rgb", name="rgb", shape=(3, frames, side, side), dtype="uint8",
         sampling=sampling(frames), resize=storage, crop=side,
         mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), missing="hold",
     )  # fmt: skip
@@ -157,6 +155,11 @@ def _inputs(
 
 _FULL_INPUTS = _inputs(frames=16, side=224, storage=256, poses=64, faces=4, face_side=112)
 _DEMO_INPUTS = _inputs(frames=4, side=112, storage=128, poses=32, faces=2, face_side=112)
+
+
+def _pixels(rgb: RgbInput) -> PixelsConfig | None:
+    """What the network does to what this input feeds it."""
+    return PixelsConfig(rgb.mean, rgb.std) if rgb.dtype == "uint8" else None
 
 
 def _outputs(net: NetConfig) -> tuple[OutputSpec, ...]:
@@ -286,4 +289,5 @@ def _demo_net() -> NetConfig:
         mvit,
         _gesture(mvit, agcn, (rgb, pose), _attention(96, 4, 2, 2)),
         _emotion(mvit, swinface, (rgb, face), _attention(96, 4, 1, 2)),
+        _pixels(rgb),
     )

@@ -137,7 +137,7 @@ class StageNet(nn.Module):
             if self.training and self.features is not None:
                 logits[PLACES] = self.features(faces.sources, mask.shape[1])
             return logits
-        tokens = net.trunk.tokens(feeds["rgb"])
+        tokens = net.trunk.tokens(net.pixels(feeds["rgb"]))
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
         if self.training and self.places is not None:
             logits[PLACES] = self.places(tokens)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from engines.bundle import Bundle
 from engines.errors import GpuError, GraphMismatch, LibraryMissing, NoGpu, RuntimeUnavailable
 from engines.gpu import find_gpus
+from engines.tensor_specs import Feeds
 
 _LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
-Feeds = Mapping[str, Floats]
 Precision = Literal["fp32", "fp16", "bf16"]
 
 
@@ -32,7 +32,7 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     """None where any size will do: the batch."""
     dtype: str
-    """numpy's name, `float32`."""
+    """numpy's name, `float32` or `uint8`."""
 
     def __str__(self) -> str:
         return f"{self.dtype} [{', '.join('*' if s is None else str(s) for s in self.shape)}]"
@@ -51,7 +51,7 @@ class Runtime(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """In which numbers it computes; feeds and outputs are float32 always."""
+        """In which numbers it computes; feeds and outputs are the same for all."""
 
     description: str
     """For people: library, device and precision."""
@@ -240,12 +240,14 @@ def check_shapes(feeds: Feeds, inputs: Mapping[str, TensorSpec]) -> None:
 
 
 def check_finite(feeds: Feeds) -> None:
-    """Look at every value, which for a window of pictures takes about a millisecond.
+    """Look at every float; bytes are finite, and pictures are most of what is fed.
 
     Raises:
         ValueError: values that are not finite.
     """
     for name, array in feeds.items():
+        if array.dtype.kind != "f":
+            continue
         with np.errstate(invalid="ignore", over="ignore"):
             total = array.sum()  # NaN and infinity survive a sum: no array of booleans is needed
         if not np.isfinite(total):

@@ -91,9 +91,9 @@ class Cuda:
         """A new event, without a clock."""
         return self._driver.Event(_NO_TIMING)
 
-    def pinned(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def pinned(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Zeros in page-locked memory, from which the GPU copies by itself."""
-        array: NDArray[np.float32] = self._driver.pagelocked_empty(shape, np.float32)
+        array: NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
         array[...] = 0
         return array
 
@@ -101,11 +101,11 @@ class Cuda:
         """Memory on the GPU; `int(...)` is its address, `free()` gives it back."""
         return self._driver.mem_alloc(num_bytes)
 
-    def upload(self, source: NDArray[np.float32], target: Any, stream: Any) -> None:
+    def upload(self, source: NDArray[Any], target: Any, stream: Any) -> None:
         """Begin to copy pinned memory to the GPU."""
         self._driver.memcpy_htod_async(target, source, stream)
 
-    def download(self, source: Any, target: NDArray[np.float32], stream: Any) -> None:
+    def download(self, source: Any, target: NDArray[Any], stream: Any) -> None:
         """Begin to copy from the GPU into pinned memory."""
         self._driver.memcpy_dtoh_async(target, source, stream)
 

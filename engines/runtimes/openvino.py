@@ -17,7 +17,8 @@ import numpy as np
 from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.errors import GraphMismatch, RuntimeUnavailable
-from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds, first_line
+from engines.runtimes import Floats, Owner, Precision, TensorSpec, check_feeds, first_line
+from engines.tensor_specs import Feeds
 
 for _sender in ("openvino.tools.ovc", "openvino_telemetry"):
     sys.modules.setdefault(_sender, None)  # type: ignore[arg-type]  # None: `import` refuses

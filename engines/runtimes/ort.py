@@ -14,8 +14,9 @@ from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.errors import GpuError, GraphMismatch, LibraryMissing, RuntimeUnavailable
 from engines.gpu import find_gpu
-from engines.runtimes import Feeds, Floats, Owner, Precision, TensorSpec, check_feeds, first_line
+from engines.runtimes import Floats, Owner, Precision, TensorSpec, check_feeds, first_line
 from engines.runtimes.cuda import out_of_memory
+from engines.tensor_specs import Feeds
 
 _FATAL_ONLY, _ERRORS_ONLY = 4, 3
 _CUDA = "CUDAExecutionProvider"
@@ -130,5 +131,6 @@ def _providers(gpu: int | None, precision: Precision) -> list[Any]:
 
 
 def _spec(argument: Any) -> TensorSpec:
-    dtype = {"tensor(float)": "float32"}.get(argument.type, argument.type)
+    names = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+    dtype = names.get(argument.type, argument.type)
     return TensorSpec(tuple(s if isinstance(s, int) else None for s in argument.shape), dtype)

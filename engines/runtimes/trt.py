@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.bundle import Bundle
 from engines.closing import Closing
@@ -21,7 +22,6 @@ from engines.errors import GpuError, PlanTampered
 from engines.gpu import find_gpu
 from engines.plan_cache import PlanCache, user_plan_cache
 from engines.runtimes import (
-    Feeds,
     Floats,
     Owner,
     Precision,
@@ -32,6 +32,7 @@ from engines.runtimes import (
 from engines.runtimes.batches import cut
 from engines.runtimes.cuda import Cuda, out_of_memory
 from engines.runtimes.cuda_graphs import CudaGraph, load_graphs
+from engines.tensor_specs import Feeds
 from engines.trt_versions import BuildLog, load_tensorrt
 
 _LOG = logging.getLogger(__name__)
@@ -42,9 +43,9 @@ _SLOTS = 2
 class _Slot:
     """Memory for one batch on its way."""
 
-    staged: dict[str, Floats]
-    """Pinned, by input, as long as the largest batch."""
-    fetched: dict[str, Floats]
+    staged: dict[str, NDArray[Any]]
+    """Pinned, by input, in its dtype, as long as the largest batch."""
+    fetched: dict[str, NDArray[Any]]
     """The same by output."""
     memory: dict[str, Any]
     """On the GPU, by input and output."""
@@ -187,8 +188,8 @@ class TrtRuntime(Closing):
     def _slot(self) -> _Slot:
         most = self._batches[-1]
 
-        def pinned(specs: dict[str, TensorSpec]) -> dict[str, Floats]:
-            return {n: self._cuda.pinned((most, *_row(spec))) for n, spec in specs.items()}
+        def pinned(specs: dict[str, TensorSpec]) -> dict[str, NDArray[Any]]:
+            return {n: self._cuda.pinned((most, *_row(s)), s.dtype) for n, s in specs.items()}
 
         staged, fetched = pinned(self.inputs), pinned(self.outputs)
         return _Slot(

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Work = Callable[[], None]
+_NEVER_WRITTEN = 0xFF
+"""Every byte: a NaN as float32, white as a pixel."""
 
 
 class Error(Exception):
@@ -32,7 +34,8 @@ class FakeGpu:
     """All state of the GPU: its memory by address, its streams, the stack of contexts."""
 
     def __init__(self) -> None:
-        self.memory: dict[int, NDArray[np.float32]] = {}
+        self.memory: dict[int, NDArray[np.uint8]] = {}
+        """Bytes: who reads them says of which dtype they are."""
         self.streams: dict[int, Stream] = {}
         self.stack: list[Context] = []
         self.addresses = itertools.count(0x1000, 0x1000)
@@ -114,33 +117,35 @@ class Allocation:
         if gpu.fail_allocation:
             raise MemoryError("cuMemAlloc failed: out of memory")
         self.address = next(gpu.addresses)
-        gpu.memory[self.address] = np.full(num_bytes // 4, np.nan, np.float32)
+        gpu.memory[self.address] = np.full(num_bytes, _NEVER_WRITTEN, np.uint8)
 
     def __int__(self) -> int:
         return self.address
 
 
-def _upload(target: Allocation, source: NDArray[np.float32], stream: Stream) -> None:
+def _upload(target: Allocation, source: NDArray[Any], stream: Stream) -> None:
     assert source.flags.c_contiguous
 
     def work() -> None:
-        Context.gpu.memory[int(target)][: source.size] = source.ravel()
+        Context.gpu.memory[int(target)][: source.nbytes] = source.ravel().view(np.uint8)
 
     stream.put(work)
 
 
-def _download(target: NDArray[np.float32], source: Allocation, stream: Stream) -> None:
+def _download(target: NDArray[Any], source: Allocation, stream: Stream) -> None:
     assert target.flags.c_contiguous
 
     def work() -> None:
-        target[...] = Context.gpu.memory[int(source)][: target.size].reshape(target.shape)
+        found = Context.gpu.memory[int(source)][: target.nbytes]
+        target[...] = found.view(target.dtype).reshape(target.shape)
 
     stream.put(work)
 
 
-def _pinned(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+def _pinned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     Context.gpu.check()
-    return np.full(shape, np.nan, dtype)
+    num_bytes = int(np.prod(shape)) * dtype.itemsize
+    return np.full(num_bytes, _NEVER_WRITTEN, np.uint8).view(dtype).reshape(shape)
 
 
 def fake_pycuda(gpu: FakeGpu) -> ModuleType:

@@ -17,6 +17,7 @@ import onnxruntime
 from tests.engines.fake_cuda import FakeGpu
 
 Log = Callable[[int, str], None]
+_NUMPY = {"float": np.float32, "uint8": np.uint8}
 
 
 class Severity(IntEnum):
@@ -74,12 +75,17 @@ class OnnxParser:
             return False
         self.network.graph = graph
         for value in model.graph.input:
+            readers = {node.op_type for node in model.graph.node if value.name in node.input}
+            kind = value.type.tensor_type.elem_type
+            if kind == onnx.TensorProto.UINT8 and readers != {"Cast"}:
+                self.errors = [f"{value.name}: UINT8 must be cast before {sorted(readers)}"]
+                return False
             dims = [d.dim_value or -1 for d in value.type.tensor_type.shape.dim]
             self.network.inputs.append(SimpleNamespace(name=value.name, shape=dims))
         for node in model.graph.node:
-            kind = {"ReduceMean": LayerType.REDUCE}.get(node.op_type, LayerType.OTHER)
+            layer_type = {"ReduceMean": LayerType.REDUCE}.get(node.op_type, LayerType.OTHER)
             output = SimpleNamespace(dtype="float")
-            layer = SimpleNamespace(type=kind, precision=None, name=node.name)
+            layer = SimpleNamespace(type=layer_type, precision=None, name=node.name)
             layer.get_output = lambda _, o=output: o
             self.network.layers.append(layer)
         return True
@@ -194,13 +200,15 @@ class ExecutionContext:
         memory, addresses, shapes = self.engine.gpu.memory, dict(self.addresses), dict(self.shapes)
 
         def work() -> None:
-            feeds = {
-                name: memory[addresses[name]][: int(np.prod(shape))].reshape(shape)
-                for name, shape in shapes.items()
-            }
+            feeds = {}
+            for name, shape in shapes.items():
+                dtype = np.dtype(_NUMPY[self.engine.get_tensor_dtype(name)])
+                num_bytes = int(np.prod(shape)) * dtype.itemsize
+                assert num_bytes <= memory[addresses[name]].size, "read beyond what was allocated"
+                feeds[name] = memory[addresses[name]][:num_bytes].view(dtype).reshape(shape)
             results = self.engine.session.run(None, feeds)
             for output, result in zip(self.engine.session.get_outputs(), results, strict=True):
-                memory[addresses[output.name]][: result.size] = result.ravel()
+                memory[addresses[output.name]][: result.nbytes] = result.ravel().view(np.uint8)
 
         self.engine.gpu.streams[stream].put(work)
         return True
@@ -222,7 +230,8 @@ class Engine:
         return [s if isinstance(s, int) else -1 for s in self._all[name].shape]
 
     def get_tensor_dtype(self, name: str) -> str:
-        return {"tensor(float)": "float"}.get(self._all[name].type, "other")
+        types = {"tensor(float)": "float", "tensor(uint8)": "uint8"}
+        return types.get(self._all[name].type, "other")
 
     def get_tensor_mode(self, name: str) -> str:
         return "input" if name in self._inputs else "output"
@@ -247,7 +256,7 @@ class Generation:
         module.__version__ = self.version
         module.ILogger, module.OnnxParser, module.LayerType = ILogger, OnnxParser, LayerType
         module.Builder = type("Builder", (Builder,), {"generation": self})
-        module.DataType = SimpleNamespace(FLOAT="float")
+        module.DataType = SimpleNamespace(FLOAT="float", UINT8="uint8")
         flags = {8: "TF32 FP16 OBEY_PRECISION_CONSTRAINTS", 10: "TF32 FP16", 11: "TF32"}[self.major]
         module.BuilderFlag = SimpleNamespace(**{name: name for name in flags.split()})
         network = {8: {"EXPLICIT_BATCH": 0}, 10: {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}, 11: {}}

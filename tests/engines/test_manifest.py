@@ -38,6 +38,9 @@ def test_feeds_are_all_arrays_that_the_graph_takes() -> None:
         "face_mask": (2,),
     }
     assert tiny_manifest().tasks == ("micro_gesture", "emotion")
+    floats = dict.fromkeys(tiny_manifest().feeds, "float32")
+    assert tiny_manifest().feed_dtypes == {**floats, "rgb": "uint8"}
+    assert tiny_manifest(inputs=[{"dtype": "float32"}, {}, {}]).feed_dtypes == floats
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,8 @@ def test_feeds_are_all_arrays_that_the_graph_takes() -> None:
     [
         ({"colour": "blue"}, "colour: is not a known key"),
         ({"window": {"pan_s": 1.0}}, "window.pan_s: is not a known key"),
+        ({"inputs": [{"dtype": "uint16"}]}, "inputs.0.rgb.dtype: .*'uint8' or 'float32'"),
+        ({"inputs": [{}, {}, {"dtype": "uint8"}]}, "inputs.2.face.dtype: .*'float32'"),
         ({"name": DROP}, "name: is missing"),
         ({"window": {"max_gap_s": DROP}}, "window.max_gap_s: is missing"),
         ({"window": {"span_s": "long"}}, "window.span_s: .*, got 'long'"),

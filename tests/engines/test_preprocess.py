@@ -92,8 +92,8 @@ def test_feeds_are_what_the_manifest_promises() -> None:
     windows = [stand_in_window(manifest, seed=seed) for seed in range(3)]
     feeds = preprocess(windows, manifest)
     assert {n: (3, *s) for n, s in manifest.feeds.items()} == {n: a.shape for n, a in feeds.items()}
-    for array in feeds.values():
-        assert array.dtype == np.float32
+    for name, array in feeds.items():
+        assert array.dtype == (np.uint8 if name == "rgb" else np.float32)
         assert array.flags.c_contiguous
         assert np.isfinite(array).all()
     for b, window in enumerate(windows):
@@ -101,8 +101,14 @@ def test_feeds_are_what_the_manifest_promises() -> None:
             np.testing.assert_array_equal(array[0], feeds[name][b])
 
 
-def test_pixels_are_scaled_and_channels_come_first() -> None:
-    manifest = only(0, mean=[0.1, 0.2, 0.3], std=[0.5, 0.25, 1.0])
+def test_bytes_stay_as_they_are_and_channels_come_first() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (31, 64, 64, 3), np.uint8)
+    clip = preprocess([altered(body(), rgb=rgb)], only(0, resize=64))["rgb"][0]  # [3, T, 48, 48]
+    np.testing.assert_array_equal(clip.transpose(1, 2, 3, 0), rgb[[7, 15, 22, 30], 8:56, 8:56])
+
+
+def test_a_bundle_of_old_is_fed_scaled_pixels() -> None:
+    manifest = only(0, dtype="float32", mean=[0.1, 0.2, 0.3], std=[0.5, 0.25, 1.0])
     rgb = np.zeros((31, 64, 64, 3), np.uint8)
     rgb[:] = (51, 102, 255)
     clip = preprocess([altered(body(), rgb=rgb)], manifest)["rgb"][0]
@@ -114,10 +120,10 @@ def test_frames_follow_time_and_hold_where_none_is() -> None:
     window = body()
     rgb = np.arange(31, dtype=np.uint8).reshape(31, 1, 1, 1) * np.ones((1, 64, 64, 3), np.uint8)
     levels = preprocess([altered(window, rgb=rgb)], tiny_manifest())["rgb"][0, 0, :, 0, 0]
-    np.testing.assert_allclose(levels * 0.225 + 0.45, np.array([7, 15, 22, 30]) / 255, atol=1e-6)
+    assert levels.tolist() == [7, 15, 22, 30]
     short = altered(window, rgb=rgb).between(window.end - 0.4, window.end)
     held = preprocess([short], tiny_manifest())["rgb"][0, 0, :, 0, 0]
-    np.testing.assert_allclose(held * 0.225 + 0.45, np.array([18, 18, 22, 30]) / 255, atol=1e-6)
+    assert held.tolist() == [18, 18, 22, 30]
 
 
 def test_pose_is_rooted_and_scaled_by_the_shoulders() -> None:
@@ -241,7 +247,8 @@ def test_a_slow_irregular_camera_gives_nearly_the_feeds_of_a_fast_one() -> None:
     # At most half of the longest pause away in time, at 15 px * pi / s over 20 px of shoulders.
     assert np.abs(wrist[0] - wrist[1]).max() < 0.065 * 15 * np.pi / 20
     assert np.corrcoef(wrist[0].ravel(), wrist[1].ravel())[0, 1] > 0.99
-    assert np.abs(slow_feeds["rgb"] - fast["rgb"]).mean() < 0.06 * fast["rgb"].std() + 0.03
+    seen = [feeds["rgb"].astype(np.float64) / 255 / 0.225 for feeds in (fast, slow_feeds)]
+    assert np.abs(seen[0] - seen[1]).mean() < 0.06 * seen[0].std() + 0.03
 
 
 def test_coverage_counts_instants_that_show_the_person() -> None:

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,10 +15,11 @@ from onnx import TensorProto, helper
 from engines.bundle import load_bundle, sha256_of
 from engines.compile import compile_plan
 from engines.errors import GraphMismatch, RuntimeUnavailable
-from engines.runtimes import Floats, Precision, Runtime, TensorSpec, open_runtime
+from engines.runtimes import Precision, Runtime, TensorSpec, open_runtime
+from engines.tensor_specs import FeedArray
 from tests.conftest import PROJECT, missing
 from tests.engines.fake_machine import FakeMachine, need_gpu
-from tests.engines.tiny_bundle import reference_logits, write_tiny_bundle
+from tests.engines.tiny_bundle import random_feeds, reference_logits, write_tiny_bundle
 
 Device = tuple[str, Precision, float]
 DEVICES: list[Device] = [
@@ -68,12 +70,8 @@ def opened(
     return opener, tolerance
 
 
-def feeds(tiny: Path, b: int = 2, seed: int = 0) -> dict[str, Floats]:
-    rng = np.random.default_rng(seed)
-    return {
-        name: rng.normal(size=(b, *shape)).astype(np.float32)
-        for name, shape in load_bundle(tiny).manifest.feeds.items()
-    }
+def feeds(tiny: Path, b: int = 2, seed: int = 0) -> dict[str, FeedArray]:
+    return random_feeds(load_bundle(tiny).manifest, b, seed)
 
 
 def test_runtime_contract(opened: tuple[Opener, float], tiny: Path) -> None:
@@ -81,7 +79,8 @@ def test_runtime_contract(opened: tuple[Opener, float], tiny: Path) -> None:
     manifest = load_bundle(tiny).manifest
     with opener() as runtime:
         assert runtime.inputs == {
-            n: TensorSpec((None, *s), "float32") for n, s in manifest.feeds.items()
+            n: TensorSpec((None, *s), "uint8" if n == "rgb" else "float32")
+            for n, s in manifest.feeds.items()
         }
         assert runtime.outputs == {
             "gesture_logits": TensorSpec((None, 32), "float32"),
@@ -104,7 +103,7 @@ def test_every_input_moves_every_output(opened: tuple[Opener, float], tiny: Path
         before = runtime.run(feeds(tiny, 1))
         for name in runtime.inputs:
             x = feeds(tiny, 1)
-            x[name] = x[name] + np.float32(1)
+            x[name] = x[name] // 2 if name == "rgb" else x[name] + np.float32(1)
             for output, logits in runtime.run(x).items():
                 assert np.abs(logits - before[output]).max() > 0.1, (name, output)
 
@@ -134,10 +133,11 @@ def test_feeds_that_do_not_fit_are_refused(opened: tuple[Opener, float], tiny: P
     x = feeds(tiny)
     nan = x["pose"].copy()
     nan[0, 0, 0, 0] = np.nan
-    wrong: list[tuple[dict[str, Floats], str]] = [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({n: a for n, a in x.items() if n != "rgb"}, "Feeds: expected rgb, pose"),
         ({**x, "sound": x["rgb"]}, "got rgb, .*sound"),
         ({**x, "pose": x["pose"].astype(np.float64)}, r"Feed pose: .*got float64"),
+        ({**x, "rgb": x["rgb"].astype(np.float32)}, r"Feed rgb: expected uint8 .*got float32"),
         ({**x, "pose": x["pose"][:, :, :8]}, r"\[\*, 3, 16, 25\], got float32 \[2, 3, 8, 25\]"),
         ({**x, "pose": x["pose"][0]}, r"got float32 \[3, 16, 25\]"),
         ({**x, "pose": x["pose"][:1]}, r"one batch size of 1 or more, got \[1, 2\]"),

@@ -18,12 +18,13 @@ from engines.errors import (
     PlanTampered,
     TellsError,
 )
-from engines.runtimes import Floats, open_runtime
+from engines.runtimes import open_runtime
 from engines.runtimes.batches import cut
 from engines.runtimes.trt import TrtRuntime
+from engines.tensor_specs import FeedArray
 from tests.engines.fake_cuda import FakeLibcuda
 from tests.engines.fake_machine import FakeMachine
-from tests.engines.tiny_bundle import reference_logits
+from tests.engines.tiny_bundle import random_feeds, reference_logits
 
 
 @pytest.fixture
@@ -34,10 +35,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Path) -> Fake
     return machine
 
 
-def feeds(tiny: Path, b: int, seed: int = 0) -> dict[str, Floats]:
-    rng = np.random.default_rng(seed)
-    shapes = load_bundle(tiny).manifest.feeds
-    return {n: rng.normal(size=(b, *s)).astype(np.float32) for n, s in shapes.items()}
+def feeds(tiny: Path, b: int, seed: int = 0) -> dict[str, FeedArray]:
+    return random_feeds(load_bundle(tiny).manifest, b, seed)
 
 
 def check(runtime: TrtRuntime, tiny: Path, b: int, seed: int = 0) -> None:

@@ -1,14 +1,14 @@
 """A bundle that is as small as one can be: all three modalities, both tasks, untrained.
 
-Its graph averages each input and multiplies by a matrix, so every input moves every logit, and
-`reference_logits` computes the same in numpy.
+Its graph normalises bytes, averages each input and multiplies by a matrix, so every input moves
+every logit, and `reference_logits` computes the same in numpy.
 """
 
 import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from engines.bench import stand_in_window
 from engines.bundle import MANIFEST_NAME, save_golden, sha256_of
 from engines.errors import ManifestError
-from engines.manifest import Manifest, parse_manifest
+from engines.manifest import Manifest, RgbInput, parse_manifest
 from engines.preprocess import preprocess
+from engines.tensor_specs import FeedArray, Feeds
 from train.labels import MICRO_GESTURES
 from train.precision import OPSETS, LowPrecision, write_lower
 
@@ -50,7 +51,7 @@ _MANIFEST: dict[str, Any] = {
             "modality": "rgb",
             "name": "rgb",
             "shape": [3, 4, 48, 48],
-            "dtype": "float32",
+            "dtype": "uint8",
             "sampling": {"frames": 4, **_SAMPLING},
             "resize": 56,
             "crop": 48,
@@ -169,17 +170,36 @@ def add_low_precision(folder: Path) -> Path:
     return folder
 
 
+def random_feeds(manifest: Manifest, b: int = 2, seed: int = 0) -> dict[str, FeedArray]:
+    """Noise for `b` windows: bytes of all values, floats about 0."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.integers(0, 256, (b, *shape), np.uint8)
+        if manifest.feed_dtypes[name] == "uint8"
+        else rng.normal(size=(b, *shape)).astype(np.float32)
+        for name, shape in manifest.feeds.items()
+    }
+
+
 def tiny_graph(manifest: Manifest) -> onnx.ModelProto:
     """Logits = (mean over time, pixels and joints of every input) @ weights, opset 18."""
     nodes, initializers, features = [], [], []
+    for spec in _bytes(manifest):
+        ends = [f"{spec.name}{end}" for end in ("", "_float", "_share", "_centred", "_normal")]
+        nodes.append(helper.make_node("Cast", ends[:1], ends[1:2], to=TensorProto.FLOAT))
+        steps = (("Div", (255.0,) * 3), ("Sub", spec.mean), ("Div", spec.std))
+        for (kind, values), before, after in zip(steps, ends[1:], ends[2:], strict=False):
+            array = np.array(values, np.float32).reshape(3, 1, 1, 1)
+            initializers.append(numpy_helper.from_array(array, f"{after}_by"))
+            nodes.append(helper.make_node(kind, [before, f"{after}_by"], [after], name=after))
+    normal = {spec.name: f"{spec.name}_normal" for spec in _bytes(manifest)}
     for name, shape in manifest.feeds.items():
         keep = _kept_axis(name, shape, manifest)
         axes = [axis for axis in range(1, len(shape) + 1) if axis != keep]
         initializers.append(numpy_helper.from_array(np.array(axes, np.int64), f"{name}_axes"))
+        taken = [normal.get(name, name), f"{name}_axes"]
         nodes.append(
-            helper.make_node(
-                "ReduceMean", [name, f"{name}_axes"], [f"{name}_mean"], keepdims=int(keep is None)
-            )
+            helper.make_node("ReduceMean", taken, [f"{name}_mean"], keepdims=int(keep is None))
         )
         features.append(f"{name}_mean")
         if keep is None and len(shape) == 2:
@@ -192,8 +212,8 @@ def tiny_graph(manifest: Manifest) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [_value(name, shape) for name, shape in manifest.feeds.items()],
-        [_value(o.name, (len(o.class_names),)) for o in manifest.outputs],
+        [_value(n, shape, manifest.feed_dtypes[n]) for n, shape in manifest.feeds.items()],
+        [_value(o.name, (len(o.class_names),), "float32") for o in manifest.outputs],
         initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -201,18 +221,23 @@ def tiny_graph(manifest: Manifest) -> onnx.ModelProto:
     return model
 
 
-def reference_logits(
-    feeds: Mapping[str, NDArray[np.float32]], manifest: Manifest
-) -> dict[str, NDArray[np.float32]]:
+def reference_logits(feeds: Feeds, manifest: Manifest) -> dict[str, NDArray[np.float32]]:
     """What the tiny graph computes, in numpy (float64 inside)."""
     features = []
+    scales = {spec.name: (np.array(spec.mean), np.array(spec.std)) for spec in _bytes(manifest)}
     for name, shape in manifest.feeds.items():
         keep = _kept_axis(name, shape, manifest)
         axes = tuple(axis for axis in range(1, len(shape) + 1) if axis != keep)
         mean = feeds[name].mean(axis=axes, dtype=np.float64)
+        if name in scales:
+            mean = (mean / 255 - scales[name][0]) / scales[name][1]
         features.append(mean.reshape(len(mean), -1))
     stacked = np.concatenate(features, axis=1)
     return {name: (stacked @ w).astype(np.float32) for name, w in _weights(manifest).items()}
+
+
+def _bytes(manifest: Manifest) -> list[RgbInput]:
+    return [i for i in manifest.inputs if isinstance(i, RgbInput) and i.dtype == "uint8"]
 
 
 def _kept_axis(name: str, shape: tuple[int, ...], manifest: Manifest) -> int | None:
@@ -234,8 +259,9 @@ def _weights(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+def _value(name: str, shape: tuple[int, ...], dtype: str) -> onnx.ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, kind, ["batch", *shape])
 
 
 def _changed(old: Any, new: Any) -> Any:

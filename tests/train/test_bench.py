@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 import train.bench
-from engines.bundle import load_bundle
+from engines.bundle import Bundle, load_bundle
 from engines.errors import RuntimeUnavailable
 from tests.engines.tiny_bundle import write_tiny_bundle
 from train.__main__ import main
 from train.bench import Comparison, Row, compare, plot
+from train.export import ExportOptions, draft_manifest
+from train.models.pixels import Normalise
+from train.recipes import demo, fed_floats
 
 
 class TwoTasks(nn.Module):
@@ -25,7 +28,8 @@ class TwoTasks(nn.Module):
         self.gesture, self.emotion = nn.Linear(5, 32), nn.Linear(5, 2)
 
     def forward(self, **feeds: Tensor) -> tuple[Tensor, Tensor]:
-        means = torch.cat([x.flatten(1).mean(dim=1, keepdim=True) for x in feeds.values()], dim=1)
+        flat = [x.float().flatten(1) for x in feeds.values()]  # pictures are bytes
+        means = torch.cat([x.mean(dim=1, keepdim=True) for x in flat], dim=1)
         return self.gesture(means), self.emotion(means)
 
 
@@ -85,6 +89,14 @@ def test_a_bundle_whose_recipe_is_not_ours_is_refused(tiny: Path) -> None:
     with pytest.raises(RuntimeUnavailable, match=r"recipe 'tiny' that this version .* export it"):
         compare(tiny, ["ort"], batches=[1], seconds=0.01)
     assert load_bundle(tiny).manifest.source.recipe == "tiny"
+
+
+def test_a_bundle_of_old_has_torch_beside_it_as_well() -> None:
+    """The recipe is fed bytes now; a bundle that is fed floats is still its own."""
+    recipe = demo()
+    for asked, fed in ((recipe, Normalise), (fed_floats(recipe), nn.Identity)):
+        manifest = draft_manifest(asked, ExportOptions(out=Path()))
+        assert isinstance(train.bench._net(Bundle(Path(), manifest), None).pixels, fed)
 
 
 def test_impossible_arguments_are_one_line(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,27 @@ def test_the_parts_of_a_norm_are_marked() -> None:
     assert marked == once * 2
 
 
+def test_the_normalisation_of_bytes_is_marked_and_the_cast_is_not() -> None:
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["x"], ["f"], name="cast", to=TensorProto.FLOAT),
+        node("Div", ["f", "by"], ["n"], name="share"),
+        node("Sub", ["n", "by"], ["m"], name="centre"),
+        node("Relu", ["m"], ["r"], name="net"),
+        node("Sub", ["r", "by"], ["y"], name="later"),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.UINT8, ["batch", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+    by = numpy_helper.from_array(np.array(2.0, np.float32), "by")
+    graph = helper.make_graph(nodes, "g", [x], [y], [by])
+    opsets = [helper.make_opsetid("", OPSET)]
+    older = to_old_opset(helper.make_model(graph, opset_imports=opsets, ir_version=10))
+    names = [n.name for n in older.graph.node]
+    assert names == ["cast", f"share{FP32_MARK}", f"centre{FP32_MARK}", "net", "later"]
+    pixels = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    np.testing.assert_allclose(run(older, pixels), np.maximum(pixels / 2.0 - 2, 0) - 2)
+
+
 def test_what_has_no_older_form_is_refused() -> None:
     with pytest.raises(ExportError, match="splits an axis whose size is not fixed"):
         to_old_opset(newer(split_by="free"))

@@ -48,8 +48,9 @@ def _model(
     constants: Iterable[onnx.TensorProto],
     takes: list[int | str],
     gives: list[int | str],
+    kind: int = TensorProto.FLOAT,
 ) -> onnx.ModelProto:
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, takes)
+    x = helper.make_tensor_value_info("x", kind, takes)
     y = helper.make_tensor_value_info("logits", TensorProto.FLOAT, gives)
     graph = helper.make_graph(list(nodes), "g", [x], [y], list(constants))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
@@ -93,6 +94,30 @@ def test_what_is_delicate_stays_in_fp32(precision: LowPrecision) -> None:
     # The same value is cast once, however many need it.
     casts = [n.input[0] for n in model.graph.node if n.op_type == "Cast"]
     assert len(casts) == len(set(casts))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_bytes_are_normalised_in_fp32_and_only_then_cast(precision: LowPrecision) -> None:
+    node, rng = helper.make_node, np.random.default_rng(1)
+    nodes = [
+        node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT),
+        node("Div", ["floats", "by"], ["share"], name="share"),
+        node("Sub", ["share", "mean"], ["normal"], name="centre"),
+        node("MatMul", ["normal", "w"], ["logits"]),
+    ]
+    values = {"by": np.array(255.0), "mean": np.full(4, 0.45), "w": rng.normal(size=(4, 2))}
+    constants = [numpy_helper.from_array(v.astype(np.float32), n) for n, v in values.items()]
+    model = _model(nodes, constants, ["batch", 4], ["batch", 2], kind=TensorProto.UINT8)
+    low = lower(model, precision)
+    types = types_of(low)
+    assert types["x"] == TensorProto.UINT8
+    for value in ("floats", "share", "normal", "by", "mean"):
+        assert types[value] == TensorProto.FLOAT, value
+    (product,) = (n for n in low.graph.node if n.op_type == "MatMul")
+    assert [types[name] for name in product.input] == [LOW[precision]] * 2
+    x = rng.integers(0, 256, (6, 4), np.uint8)
+    want = (x / 255 - 0.45) @ values["w"]
+    assert measure(low, {"x": x}, {"logits": want.astype(np.float32)}).max_error < 0.03
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -10,12 +10,13 @@ import torch
 
 from engines.manifest import Manifest, dump_manifest, parse_manifest
 from tests.train.tiny_recipe import tiny
+from train.checkpoint import differing_keys
 from train.cli.needs import RECIPE_NAMES
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, build_net
 from train.models.mvit import mvit_v2_s
-from train.recipes import RECIPES, Recipe, differing_keys, dump_recipe
+from train.recipes import RECIPES, Recipe, dump_recipe
 
 NETS: dict[str, type[MicroGestureNet | EmotionNet | JointNet]] = {
     "micro_gesture": MicroGestureNet,
@@ -27,6 +28,12 @@ NETS: dict[str, type[MicroGestureNet | EmotionNet | JointNet]] = {
 
 def manifest_of(recipe: Recipe) -> Manifest:
     return draft_manifest(recipe, ExportOptions(out=Path("nowhere")))
+
+
+def some_feeds(manifest: Manifest, b: int) -> dict[str, torch.Tensor]:
+    """Ones of the right dtypes."""
+    dtypes = {name: getattr(torch, dtype) for name, dtype in manifest.feed_dtypes.items()}
+    return {n: torch.ones(b, *s, dtype=dtypes[n]) for n, s in manifest.feeds.items()}
 
 
 def test_there_are_32_gestures_and_the_last_means_nothing_to_report() -> None:
@@ -50,7 +57,7 @@ def test_a_network_takes_exactly_the_feeds_of_its_manifest(name: str) -> None:
     with torch.device("meta"):  # shapes only: no weights, no arithmetic
         net = build_net(recipe.net).eval()
         assert isinstance(net, NETS[name])
-        logits = net(**{n: torch.ones(3, *shape) for n, shape in manifest.feeds.items()})
+        logits = net(**some_feeds(manifest, 3))
     expected = [(3, len(output.class_names)) for output in manifest.outputs]
     assert [tuple(x.shape) for x in logits] == expected
 
@@ -97,7 +104,8 @@ def test_missing_joints_give_no_bones() -> None:
     torch.manual_seed(0)
     net = build_net(tiny().net).eval()
     assert isinstance(net, JointNet)
-    feeds = {n: torch.randn(1, *s) for n, s in manifest_of(tiny()).feeds.items()}
+    feeds = some_feeds(manifest_of(tiny()), 1)
+    feeds |= {n: torch.randn_like(x) for n, x in feeds.items() if x.is_floating_point()}
     feeds["pose_mask"] = torch.ones_like(feeds["pose_mask"])
     feeds["pose_mask"][..., 15] = 0  # the left wrist; the hand's three points hang on it
     feeds["pose"] = feeds["pose"] * feeds["pose_mask"][:, None]

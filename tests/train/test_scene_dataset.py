@@ -40,7 +40,8 @@ def test_an_example_has_pictures_and_places(dataset: SceneDataset) -> None:
     assert labels[PLACES].shape == (4, JOINTS, 2)
     known = labels[PLACES][torch.isfinite(labels[PLACES])]
     assert ((known >= 0) & (known <= 1)).all()
-    assert feeds["rgb"].std() > 0.2
+    assert feeds["rgb"].dtype == torch.uint8
+    assert feeds["rgb"].float().std() > 0.2 * 255 * 0.225
 
 
 def test_heads_are_above_shoulders_and_mostly_in_the_picture(dataset: SceneDataset) -> None:

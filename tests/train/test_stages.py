@@ -46,7 +46,8 @@ def net_of(name: str) -> Net:
 
 def feeds(*modalities: str) -> dict[str, Tensor]:
     names = [name for name in FEEDS if name.split("_")[0] in modalities]
-    return {name: torch.ones(2, *FEEDS[name]) for name in names}
+    feeds = {name: torch.ones(2, *FEEDS[name]) for name in names}
+    return {name: x.byte() if name == "rgb" else x for name, x in feeds.items()}
 
 
 def test_a_recipe_has_the_stages_of_its_branches() -> None:

@@ -40,7 +40,7 @@ def tiny() -> Recipe:
             sampling=replace(face.sampling, frames=FACES), size=FACE_SIDE,
         ),
     )  # fmt: skip
-    net = _net(span_s)
+    net = replace(_net(span_s), pixels=recipe.net.pixels)
     return replace(
         recipe, name="tiny", net=net, inputs=inputs, storage=(SIDE, SIDE), face_size=FACE_SIDE
     )
@@ -74,4 +74,5 @@ def _net(span_s: float) -> NetConfig:
                 attention=_ATTENTION, num_classes=2, rgb_dropout=0.1, face_dropout=0.1,
             ),
         ),
+        None,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a bundle's graph computes: the manifest's feeds in, one tensor of logits a task out.
 
+- Pictures come as bytes and are normalised first, see `train.models.pixels`.
 - One MViT trunk; its tokens go to the head of each task, so with both tasks it runs once a window.
 - The micro-gesture head is a 2s-AGCN and CrossModalTokenFusion. Bones are made in the graph; a bone
   counts as seen if both its ends were, else it is 0.
@@ -24,6 +25,7 @@ from train.models.fusion import (
     TokenFusionConfig,
 )
 from train.models.mvit import MViT, MViTConfig
+from train.models.pixels import Normalise, PixelsConfig
 from train.models.swinface import EXPRESSION_BRANCH, Features, SwinFace, SwinFaceConfig
 
 
@@ -52,6 +54,8 @@ class NetConfig:
     mvit: MViTConfig
     micro_gesture: MicroGestureConfig | None
     emotion: EmotionConfig | None
+    pixels: PixelsConfig | None
+    """None: the network is fed floats that are normalised already."""
 
     def __post_init__(self) -> None:
         if self.micro_gesture is None and self.emotion is None:
@@ -107,36 +111,47 @@ class EmotionHead(nn.Module):
 class MicroGestureNet(nn.Module):
     """One task, `micro_gesture`."""
 
-    def __init__(self, mvit: MViTConfig, head: MicroGestureConfig) -> None:
+    def __init__(
+        self, pixels: PixelsConfig | None, mvit: MViTConfig, head: MicroGestureConfig
+    ) -> None:
         super().__init__()
+        self.pixels = _pixels(pixels)
         self.trunk = MViT(mvit)
         self.micro_gesture = MicroGestureHead(head)
 
     def forward(self, rgb: Tensor, pose: Tensor, pose_mask: Tensor) -> tuple[Tensor]:
-        """Logits from float32 [B, 3, T, S, S], [B, 3, Tp, V] and [B, Tp, V]."""
-        return (self.micro_gesture(self.trunk.tokens(rgb), pose, pose_mask),)
+        """Logits from uint8 [B, 3, T, S, S], float32 [B, 3, Tp, V] and [B, Tp, V]."""
+        tokens = self.trunk.tokens(self.pixels(rgb))
+        return (self.micro_gesture(tokens, pose, pose_mask),)
 
 
 class EmotionNet(nn.Module):
     """One task, `emotion`."""
 
-    def __init__(self, mvit: MViTConfig, head: EmotionConfig) -> None:
+    def __init__(self, pixels: PixelsConfig | None, mvit: MViTConfig, head: EmotionConfig) -> None:
         super().__init__()
+        self.pixels = _pixels(pixels)
         self.trunk = MViT(mvit)
         self.emotion = EmotionHead(head)
 
     def forward(self, rgb: Tensor, face: Tensor, face_mask: Tensor) -> tuple[Tensor]:
-        """Logits from float32 [B, 3, T, S, S], [B, Tf, 3, S, S] and [B, Tf]."""
-        return (self.emotion(self.trunk.tokens(rgb), face, face_mask),)
+        """Logits from uint8 [B, 3, T, S, S], float32 [B, Tf, 3, S, S] and [B, Tf]."""
+        tokens = self.trunk.tokens(self.pixels(rgb))
+        return (self.emotion(tokens, face, face_mask),)
 
 
 class JointNet(nn.Module):
     """Both tasks on one trunk."""
 
     def __init__(
-        self, mvit: MViTConfig, gesture: MicroGestureConfig, emotion: EmotionConfig
+        self,
+        pixels: PixelsConfig | None,
+        mvit: MViTConfig,
+        gesture: MicroGestureConfig,
+        emotion: EmotionConfig,
     ) -> None:
         super().__init__()
+        self.pixels = _pixels(pixels)
         self.trunk = MViT(mvit)
         self.micro_gesture = MicroGestureHead(gesture)
         self.emotion = EmotionHead(emotion)
@@ -145,7 +160,7 @@ class JointNet(nn.Module):
         self, rgb: Tensor, pose: Tensor, pose_mask: Tensor, face: Tensor, face_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits of micro_gesture and of emotion; arguments as of the other two networks."""
-        tokens = self.trunk.tokens(rgb)
+        tokens = self.trunk.tokens(self.pixels(rgb))
         return self.micro_gesture(tokens, pose, pose_mask), self.emotion(tokens, face, face_mask)
 
 
@@ -156,7 +171,11 @@ def build_net(config: NetConfig) -> Net:
     """The network that the config describes, freshly initialised from torch's global generator."""
     if config.emotion is None:
         assert config.micro_gesture is not None
-        return MicroGestureNet(config.mvit, config.micro_gesture)
+        return MicroGestureNet(config.pixels, config.mvit, config.micro_gesture)
     if config.micro_gesture is None:
-        return EmotionNet(config.mvit, config.emotion)
-    return JointNet(config.mvit, config.micro_gesture, config.emotion)
+        return EmotionNet(config.pixels, config.mvit, config.emotion)
+    return JointNet(config.pixels, config.mvit, config.micro_gesture, config.emotion)
+
+
+def _pixels(config: PixelsConfig | None) -> nn.Module:
+    return nn.Identity() if config is None else Normalise(config)
