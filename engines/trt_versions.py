@@ -31,6 +31,7 @@ OLDEST = (8, 5)
 _TYPED_SINCE = (10, 0)
 _ALWAYS_TYPED_SINCE = (11, 0)
 _FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY")
+_NO_CUDA = "CUDA initialization failure"
 _FP32_MARK = "_fp32"
 """Kinds and names of an 8.5 network's layers that overflow or lose too much in fp16; an export with
 `--opset 16` marks the parts of norms so."""
@@ -159,7 +160,8 @@ class TensorRt:
         serious = (int(trt.ILogger.INTERNAL_ERROR), int(trt.ILogger.ERROR))
 
         def keep(_: Any, severity: Any, message: str) -> None:
-            if int(severity) in serious:
+            # 8.5 only warns of it, and then returns nothing.
+            if int(severity) in serious or _NO_CUDA in message:
                 log.add(message)
 
         return type("Logger", (trt.ILogger,), {"log": keep})()

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 UNLABELLED = -100
 """What torch's losses ignore."""
+BETWEEN = -1
+"""Known to be no class more than another, as a face that shows neither emotion."""
 Feeds = dict[str, Tensor]
 Labels = dict[str, Tensor]
 

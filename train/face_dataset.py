@@ -20,7 +20,7 @@ from engines.tensor_specs import FaceInput
 from engines.window import Window
 from realtime.perception.face import FACE_SIZE, TEMPLATE_4, similarity
 from train.augment import Augmentation, augment
-from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
+from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
 from train.labels import EMOTIONS
 from train.places import FEATURES, PLACES
 from train.recipes import Recipe
@@ -103,7 +103,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         """One window, its mood, and where the features are in it."""
         rng = np.random.default_rng([self._seed, 2, number])
         body = self._bodies[rng.integers(len(self._bodies))]
-        emotion = int(rng.integers(len(EMOTIONS)))
+        emotion = (*range(len(EMOTIONS)), None)[rng.integers(len(EMOTIONS) + 1)]
         sampling = self._face.sampling
         t = np.arange(sampling.frames, dtype=np.float64)
         t *= sampling.span_s / sampling.frames
@@ -111,7 +111,8 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
             t = np.array([0.0, sampling.span_s])
         performance = portrait(rng, body, t, emotion, draw_features(rng))
         crops, places = self._crops(rng, body, performance)
-        return self._window(crops, t), emotion, places[: sampling.frames]
+        known = BETWEEN if emotion is None else emotion
+        return self._window(crops, t), known, places[: sampling.frames]
 
     def _window(self, faces: Image, t: NDArray[np.float64]) -> Window:
         layout = self._manifest.perception.layout

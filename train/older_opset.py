@@ -38,6 +38,7 @@ class _Rewriter:
         how: dict[str, Callable[[NodeProto], None]] = {
             "LayerNormalization": self._norm,
             "Split": self._split,
+            "Shape": self._shape,
             **dict.fromkeys(_REDUCTIONS, self._reduction),
         }
         carried = {name for name in node.input if name not in self.constants}
@@ -86,6 +87,20 @@ class _Rewriter:
         sizes = [min(each, size - i * each) for i in range(parts)]
         names = [node.input[0], self._constant(np.array(sizes, np.int64))]
         self.nodes.append(helper.make_node("Split", names, node.output, name=node.name, axis=axis))
+
+    def _shape(self, node: NodeProto) -> None:
+        """A part of a shape is cut out of the whole: 8.5 takes no notice of `start` and `end`."""
+        settings = _settings(node)
+        if not settings:
+            self.nodes.append(node)
+            return
+        ends = [settings.get("start", 0), settings.get("end", np.iinfo(np.int64).max)]
+        bounds = [self._constant(np.array([end], np.int64)) for end in ends]
+        whole = f"{node.output[0]}_whole"
+        self.nodes += [
+            helper.make_node("Shape", node.input, [whole], name=f"{node.name}_whole"),
+            helper.make_node("Slice", [whole, *bounds], node.output, name=node.name),
+        ]
 
     def _reduction(self, node: NodeProto) -> None:
         """Axes from an input become an attribute."""

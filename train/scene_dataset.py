@@ -20,7 +20,7 @@ from engines.tensor_specs import FaceInput, RgbInput
 from engines.window import Window
 from realtime.perception.crop import place_square
 from train.augment import Augmentation, augment
-from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
+from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
 from train.face_dataset import aligned, face_places
 from train.labels import EMOTIONS
 from train.places import PLACES, places_in
@@ -131,9 +131,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             t[-1] - (t[-1] - t) / speed, performance.bones[inside], performance.morphs[inside],
             performance.truth, performance.emotion,
         )  # fmt: skip
-        labels = {"micro_gesture": label}
-        if performance.emotion is not None:
-            labels["emotion"] = performance.emotion
+        emotion = BETWEEN if performance.emotion is None else performance.emotion
+        labels = {"micro_gesture": label, "emotion": emotion}
         return self._window(rng, body, moment), labels
 
     def _window(self, rng: np.random.Generator, body: Body, moment: Performance) -> Window:

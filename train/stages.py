@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.dataset import UNLABELLED
+from train.dataset import BETWEEN, UNLABELLED
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
 from train.places import PLACES, FeaturesProbe, PlacesProbe, places_loss
 from train.recipes import Recipe
@@ -177,7 +177,8 @@ def loss_of(
 
     Args:
         logits: task -> float32 [B, K]; of the stages rgb and face also what places were found.
-        labels: task -> int64 [B]; of these two stages also the places.
+        labels: task -> int64 [B], a class, `UNLABELLED` or `BETWEEN`; of these two stages also the
+            places.
         config: smoothing and logit adjustment.
         log_priors: task -> float32 [K]: log share of each class among what is drawn.
     """
@@ -187,13 +188,16 @@ def loss_of(
         if task == PLACES:
             total = total + places_loss(scores, target)
             continue
-        if not (target != UNLABELLED).any():
+        known = target != UNLABELLED
+        if not known.any():
             total = total + 0.0 * scores.sum()
             continue
         adjusted = scores.float()
         if config.logit_adjustment:
             adjusted = adjusted + config.logit_adjustment * log_priors[task].to(scores.device)
+        wanted = F.one_hot(target.clamp(min=0), scores.shape[1]).float()
+        wanted[target == BETWEEN] = 1 / scores.shape[1]
         total = total + F.cross_entropy(
-            adjusted, target, ignore_index=UNLABELLED, label_smoothing=config.label_smoothing
+            adjusted[known], wanted[known], label_smoothing=config.label_smoothing
         )
     return total

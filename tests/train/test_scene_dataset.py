@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from realtime.perception.crop import cut_square
-from train.dataset import UNLABELLED
+from train.dataset import BETWEEN
 from train.labels import ILLUSTRATIVE
 from train.places import JOINTS, PLACES
 from train.recipes import demo
@@ -61,7 +61,7 @@ def test_fusion_gets_faces_and_poses_as_estimated(whole: SceneDataset) -> None:
     assert feeds["pose"].std() > 0.1
     assert set(labels) == {"micro_gesture", "emotion"}
     moods = {int(whole[k][1]["emotion"]) for k in range(24)}
-    assert moods == {UNLABELLED, 0, 1}
+    assert moods == {BETWEEN, 0, 1}
 
 
 def test_gestures_and_background_occur(dataset: SceneDataset) -> None:

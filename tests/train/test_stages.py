@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.train.tiny_recipe import FACE_SIDE, FACES, FRAMES, POSES, SIDE, tiny
-from train.dataset import UNLABELLED
+from train.dataset import BETWEEN, UNLABELLED
 from train.models.heads import Net, NetConfig, build_net
 from train.places import FEATURES, JOINTS, PLACES, unknown_places
 from train.recipes import RECIPES
@@ -76,6 +76,17 @@ def test_a_stage_tells_its_tasks_from_its_modality_alone(name: str) -> None:
         assert {t: tuple(x.shape) for t, x in logits.items()} == {
             t: (2, CLASSES[t]) for t in logits
         }
+
+
+def test_a_face_in_between_is_best_told_as_neither() -> None:
+    labels = {"emotion": torch.tensor([BETWEEN, UNLABELLED])}
+
+    def loss(*scores: float) -> float:
+        return float(loss_of({"emotion": torch.tensor([scores, (9.0, 0.0)])}, labels, CONFIG, {}))
+
+    assert loss(1.0, 1.0) == pytest.approx(math.log(2), abs=1e-6)
+    assert loss(1.0, 0.0) > loss(1.0, 1.0)
+    assert loss(1.0, 0.0) == pytest.approx(loss(0.0, 1.0))
 
 
 def test_in_training_the_rgb_branch_also_tells_where_joints_are() -> None:

@@ -60,9 +60,10 @@ def trimmed(
 
 
 def portrait(
-    rng: np.random.Generator, body: Body, t: Times, emotion: int, features: Features | None = None
-) -> Performance:
-    """A moment of a face that shows an emotion; no gesture, and nothing of it is labelled."""
+    rng: np.random.Generator, body: Body, t: Times, emotion: int | None,
+    features: Features | None = None,
+) -> Performance:  # fmt: skip
+    """A moment of a face, None for one in between; no gesture, and nothing of it is labelled."""
     controls = idle(rng, body, t, emotion)
     controls.features = dict(features or {})
     return _record(body, controls, (), emotion)
