@@ -14,6 +14,7 @@ from train.models.agcn import (
     KINETICS18_PARENTS,
     NTU25_EDGES,
     NTU25_PARENTS,
+    AdaptiveGraphConv,
     AGCNConfig,
     adjacency,
     bones,
@@ -117,3 +118,19 @@ class TwoStreams(torch.nn.Module):
 def test_exported_streams_equal_torch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     check_export(spread(TwoStreams()), torch.randn(2, 3, 16, 25), tmp_path)
+
+
+def test_similar_joints_do_not_overflow_in_fp16() -> None:
+    """Embeddings of 70, as full-size networks have them, summed over 1024 channels and frames."""
+    torch.manual_seed(0)
+    layer = AdaptiveGraphConv((8, 64), adjacency(NTU25_EDGES, 25), 4).eval()
+    for conv in (layer.query, layer.key):
+        torch.nn.init.constant_(conv.weight, 0.0)
+        assert conv.bias is not None
+        torch.nn.init.constant_(conv.bias, 70.0)
+    x = torch.randn(1, 8, 64, 25)
+    with torch.inference_mode():
+        expected = layer(x)
+        low = layer.half()(x.half()).float()
+    assert torch.finfo(torch.float16).max < 70.0**2 * 16 * 64
+    torch.testing.assert_close(low, expected, rtol=0, atol=0.02 * float(expected.std()))

@@ -147,8 +147,10 @@ class AdaptiveGraphConv(nn.Module):
         channels, frames = x_BCTV.shape[1:3]
         query = self.query(x_BCTV).unflatten(1, (SUBSETS, -1)).flatten(2, 3)  # [B, K, ET, V]
         key = self.key(x_BCTV).unflatten(1, (SUBSETS, -1)).flatten(2, 3)
+        # Scaled before they are multiplied: a sum over all channels and frames overflows in fp16.
+        scale = query.shape[2] ** -0.5
         # Over v, the first axis: every column sums to 1.
-        own = self.softmax(query.transpose(2, 3) @ key / query.shape[2])  # [B, K, V, V]
+        own = self.softmax((query * scale).transpose(2, 3) @ (key * scale))  # [B, K, V, V]
         graph = self.fixed + self.learned + own
         mixed = x_BCTV.flatten(1, 2).unsqueeze(1) @ graph  # [B, K, CT, V]
         mixed = mixed.unflatten(2, (channels, frames)).flatten(1, 2)  # [B, KC, T, V]
