@@ -6,7 +6,7 @@ RGB branch there comes with them what no annotator gives: where every joint is, 
 window is looked at several times, augmented anew. Every example follows from (seed, draw) alone.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ from train.synth.script import draw_labels, untrimmed
 from train.turns import AMONG, Kept, turn
 
 Image = NDArray[np.uint8]
+Frames = tuple[NDArray[np.intp], Image]
+"""Which ones, and they themselves."""
 _SHOULDERS = list(MEDIAPIPE33.indices(["left_shoulder", "right_shoulder"]))
 _PICTURE = (360, 640)
 """(h, w) px of the camera's picture, of which the subject's region is rendered."""
@@ -54,6 +56,27 @@ _TIMES = 4
 _SPEED = 0.2
 """Time runs up to so much faster or slower."""
 _AGAIN = Augmentation(light=0.15, blur=0.1, noise=4.0, jitter=0, joint_loss=0, evidence_loss=0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """A window, of which only the few pictures that are looked at take memory."""
+
+    window: Window
+    """Its pictures are black."""
+    rgb: Frames
+    faces: Frames
+    known: dict[str, int]
+
+    def whole(self) -> Window:
+        rgb = _among(self.window.rgb.shape, self.rgb)
+        return replace(self.window, rgb=rgb, faces=_among(self.window.faces.shape, self.faces))
+
+
+def _among(shape: tuple[int, ...], frames: Frames) -> Image:
+    out = np.zeros(shape, np.uint8)
+    out[frames[0]] = frames[1]
+    return out
 
 
 class SceneDataset(Dataset[tuple[Feeds, Labels]]):
@@ -95,11 +118,11 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
-        window, known = self._shown(turn(draw, _TIMES, AMONG))
-        window = augment(np.random.default_rng([self._seed, 5, draw]), window, _AGAIN)
+        shot = self._shown(turn(draw, _TIMES, AMONG))
+        window = augment(np.random.default_rng([self._seed, 5, draw]), shot.whole(), _AGAIN)
         arrays = preprocess([window], self._manifest)
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
-        labels = {task: torch.tensor(known.get(task, UNLABELLED)) for task in self._tasks}
+        labels = {task: torch.tensor(shot.known.get(task, UNLABELLED)) for task in self._tasks}
         if not self._is_whole:
             sampled, _ = sample(window.t, self._rgb.sampling)
             labels[PLACES] = torch.from_numpy(places_in(window, sampled, self._rgb))
@@ -116,8 +139,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
     def _body(self, take: int) -> Body:
         return self._bodies[take % len(self._bodies)]
 
-    def _shoot(self, number: int) -> tuple[Window, dict[str, int]]:
-        """One window, with what is known of it."""
+    def _shoot(self, number: int) -> _Shot:
         take = turn(number, _WINDOWS, _TAKES)
         performance, body = self._take(take), self._body(take)
         rng = np.random.default_rng([self._seed, 7, number])
@@ -133,19 +155,26 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         )  # fmt: skip
         emotion = BETWEEN if performance.emotion is None else performance.emotion
         labels = {"micro_gesture": label, "emotion": emotion}
-        return self._window(rng, body, moment), labels
+        return self._shot(rng, body, moment, labels)
 
-    def _window(self, rng: np.random.Generator, body: Body, moment: Performance) -> Window:
+    def _shot(
+        self, rng: np.random.Generator, body: Body, moment: Performance, known: dict[str, int]
+    ) -> _Shot:
         points = carry(body, moment.bones, mediapipe_places(body))
         scene = draw_scene(rng, body)
         camera = self._cut(rng, scene.camera, points, body)
         rgb = self._pictures(rng, body, moment, replace(scene, camera=camera))
         xy, xyz, conf = self._seen(rng, points, camera)
-        faces, has_face = self._faces(rng, body, moment, scene)
-        return Window(
-            t=moment.t, rgb=rgb, xy=xy, xyz=xyz, conf=conf, faces=faces, has_face=has_face,
+        faces = self._faces(rng, body, moment, scene)
+        count, perception = len(moment.t), self._manifest.perception
+        has_face = np.zeros(count, np.bool_)
+        has_face[faces[0]] = True
+        window = Window(
+            t=moment.t, rgb=_black(count, perception.storage), xy=xy, xyz=xyz, conf=conf,
+            faces=_black(count, (perception.face_size,) * 2), has_face=has_face,
             layout=MEDIAPIPE33.name,
         )  # fmt: skip
+        return _Shot(window, rgb, faces, known)
 
     def _seen(
         self, rng: np.random.Generator, points: Floats, camera: CutCamera
@@ -176,8 +205,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
 
     def _pictures(
         self, rng: np.random.Generator, body: Body, moment: Performance, scene: Scene
-    ) -> Image:
-        """uint8 [T, h, w, 3]: as perception would cut them out; what is not looked at is black."""
+    ) -> Frames:
+        """uint8 [n, h, w, 3] of those that are looked at, as perception would cut them out."""
         storage, camera = self._manifest.perception.storage, scene.camera
         assert isinstance(camera, CutCamera)
         looked_at = np.unique(sample(moment.t, self._rgb.sampling)[0])
@@ -185,21 +214,18 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         pictures = [self._drawn(body, moment, k, scene, backdrop, storage[0]) for k in looked_at]
         film, quality = draw_film(rng), int(rng.integers(60, 96))
         film = replace(film, motion_blur=0.0, blur=0.4 * film.blur, noise=0.5 * film.noise)
-        rgb = np.zeros((len(moment.t), *storage, 3), np.uint8)
-        for k, image in zip(looked_at, expose(rng, film, pictures), strict=True):
-            rgb[k] = coded(image, quality)
+        rgb = np.stack([coded(image, quality) for image in expose(rng, film, pictures)])
         top, bottom = camera.shown_rows(storage[0])
-        rgb[looked_at, :top] = rgb[looked_at, bottom:] = 0  # the others need no memory yet
-        return rgb
+        rgb[:, :top] = rgb[:, bottom:] = 0
+        return looked_at, rgb
 
     def _faces(
         self, rng: np.random.Generator, body: Body, moment: Performance, scene: Scene
-    ) -> tuple[Image, NDArray[np.bool_]]:
-        """uint8 [T, S, S, 3] of the head as the camera sees it, and where there is one."""
-        count, side = len(moment.t), self._manifest.perception.face_size
-        faces, has_face = np.zeros((count, side, side, 3), np.uint8), np.zeros(count, np.bool_)
+    ) -> Frames:
+        """uint8 [n, S, S, 3] of the head as the camera sees it, where it is looked at."""
+        side = self._manifest.perception.face_size
         if self._face is None:
-            return faces, has_face
+            return np.zeros(0, np.intp), np.zeros((0, side, side, 3), np.uint8)
         looked_at = np.unique(sample(moment.t, self._face.sampling)[0])
         points = carry(body, moment.bones[looked_at], face_places(body))
         backdrop, whole = paint(rng, (_HEAD_PX, _HEAD_PX)), scene.camera
@@ -211,9 +237,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             seen = replace(scene, camera=camera)
             pictures.append(self._drawn(body, moment, k, seen, backdrop, _HEAD_PX))
             places.append(camera.project(point, (_HEAD_PX, _HEAD_PX)))
-        faces[looked_at], _ = aligned(rng, pictures, np.stack(places), min(shown, _HEAD_PX))
-        has_face[looked_at] = True
-        return faces, has_face
+        faces, _ = aligned(rng, pictures, np.stack(places), min(shown, _HEAD_PX))
+        return looked_at, faces
 
     def _drawn(
         self, body: Body, moment: Performance, k: int, scene: Scene, backdrop: Image, side: int
@@ -224,6 +249,11 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         renderer.show(body.avatar)
         matrices = skin_matrices(body, moment.bones[k])
         return renderer.draw(matrices, moment.morphs[k], scene, backdrop)
+
+
+def _black(count: int, size: tuple[int, ...]) -> Image:
+    """One value that stands for all, uint8 [count, h, w, 3]."""
+    return np.broadcast_to(np.uint8(0), (count, *size, 3))
 
 
 def _part(camera: Camera, corner: tuple[int, int], side: int) -> CutCamera:
