@@ -30,8 +30,8 @@ from engines.errors import (
 OLDEST = (8, 5)
 _TYPED_SINCE = (10, 0)
 _ALWAYS_TYPED_SINCE = (11, 0)
-_FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY")
 _NO_CUDA = "CUDA initialization failure"
+_FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY")
 _FP32_MARK = "_fp32"
 """Kinds and names of an 8.5 network's layers that overflow or lose too much in fp16; an export with
 `--opset 16` marks the parts of norms so."""

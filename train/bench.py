@@ -130,7 +130,7 @@ def compare(
         batches: windows in one call.
         seconds: for each way and batch size.
         checkpoint: torch's weights; None takes random ones, which are as fast.
-        report: told each step before it starts.
+        report: told each step before it starts, and each figure when it is known.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -143,17 +143,23 @@ def compare(
     agreements: list[Agreement] = []
 
     def measure(engine: Engine) -> list[Row]:
-        report(f"timing {engine.runtime.description}")
         agreements.append(_agreement(engine))
-        return _rows(engine.runtime.description, engine.runtime.run, feeds, batches, seconds)
+        return timed(engine.runtime.description, engine.runtime.run)
+
+    def timed(way: str, run: Callable[[Feeds], object]) -> list[Row]:
+        report(f"timing {way}")
+        rows = _rows(way, run, feeds, batches, seconds)
+        # Compiling what comes next may take minutes, and may be broken off.
+        for row in rows:
+            report(f"  batch {row.batch}: {row.p50_ms:.2f} ms, {row.windows_per_s:.1f} windows/s")
+        return rows
 
     found = on_each(folder, devices, measure)
     rows = [row for rows in found.results for row in rows]
     gflop = _gflop(net, feeds)
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for way, run in _torch_ways(net.to(where), where):
-        report(f"timing {way}")
-        rows += _rows(way, run, feeds, batches, seconds)
+        rows += timed(way, run)
     return Comparison(
         bundle=bundle.manifest.id,
         processor=processor_name(),

@@ -109,6 +109,11 @@ def _precision(bundle: Bundle, gpu: int | None, wanted: Precision | None) -> Pre
                 f"Device 'ort' computes in fp32 only, got precision {wanted!r}: use --device cpu"
             )
         return "fp32"
+    if wanted == "bf16":
+        raise RuntimeUnavailable(
+            "ONNX Runtime lacks bf16 for some operations of these graphs: take --precision fp16 or "
+            "fp32, or compile for TensorRT (`python -m engines compile`)"
+        )
     if wanted is not None:
         return wanted
     has = {graph.precision for graph in bundle.manifest.graphs}

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 import engines.gpu
@@ -35,6 +36,9 @@ class FakeMachine:
         monkeypatch.setenv("TELLS_CACHE", str(folder / "cache"))
         monkeypatch.setenv("TELLS_CONFIG", str(folder / "config"))
         monkeypatch.setattr(engines.runtimes.cuda, "_contexts", {})
+        monkeypatch.setattr(  # which may be there for real
+            onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]
+        )
         monkeypatch.setitem(sys.modules, "tensorrt", self.tensorrt.module)
         monkeypatch.setitem(sys.modules, "pycuda.driver", fake_pycuda(self.gpu))
         monkeypatch.setitem(sys.modules, "cuda.bindings.driver", fake_bindings(self.gpu))

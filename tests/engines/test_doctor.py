@@ -28,8 +28,9 @@ def checks(folder: Path | None = None) -> dict[str, Check]:
 
 
 def test_without_a_gpu_the_processor_is_enough(
-    tiny: Path, capsys: pytest.CaptureFixture[str]
+    machine: FakeMachine, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    machine.install_driver(FakeLibcuda(count=0))
     assert main(["doctor", str(tiny)]) == 0
     text = capsys.readouterr().out
     assert "missing GPU, driver" in text

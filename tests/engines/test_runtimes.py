@@ -195,11 +195,6 @@ def test_a_graph_that_cannot_be_read_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_auto_takes_openvino(tiny: Path) -> None:
-    with open_runtime(load_bundle(tiny)) as runtime:
-        assert runtime.description.startswith("OpenVINO CPU ")
-
-
 @pytest.mark.parametrize(
     "device", ["gpu", "cuda:", "cuda:x", "cpu:1", "ort-cuda:-1", "http://me:secret@host/model", ""]
 )
@@ -209,9 +204,12 @@ def test_other_devices_are_refused_with_what_is_supported(device: str, tiny: Pat
     assert "secret" not in str(caught.value)
 
 
-def test_ort_refuses_bf16(tiny: Path) -> None:
-    with pytest.raises(RuntimeUnavailable, match="computes in fp32 only"):
-        open_runtime(load_bundle(tiny), "ort", precision="bf16")
+@pytest.mark.parametrize(
+    ("device", "cure"), [("ort", "computes in fp32 only"), ("ort-cuda:0", "--precision fp16 or")]
+)
+def test_ort_refuses_bf16(device: str, cure: str, tiny: Path) -> None:
+    with pytest.raises(RuntimeUnavailable, match=cure):
+        open_runtime(load_bundle(tiny), device, precision="bf16")
 
 
 WITHOUT = """

@@ -88,6 +88,24 @@ def test_the_normalisation_of_bytes_is_marked_and_the_cast_is_not() -> None:
     np.testing.assert_allclose(run(older, pixels), np.maximum(pixels / 2.0 - 2, 0) - 2)
 
 
+def test_a_part_of_a_shape_is_cut_out_of_the_whole() -> None:
+    """TensorRT 8.5 takes no notice of a Shape's `start` and `end`."""
+    node = helper.make_node
+    nodes = [
+        node("Shape", ["x"], ["first"], name="first", start=0, end=1),
+        node("Shape", ["x"], ["rest"], name="rest", start=-2),
+        node("Concat", ["first", "rest"], ["sizes"], axis=0),
+        node("Cast", ["sizes"], ["y"], to=TensorProto.FLOAT),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 8])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
+    graph = helper.make_graph(nodes, "g", [x], [y])
+    opsets = [helper.make_opsetid("", OPSET)]
+    older = to_old_opset(helper.make_model(graph, opset_imports=opsets, ir_version=10))
+    assert not any(n.attribute for n in older.graph.node if n.op_type == "Shape")
+    assert run(older, np.zeros((5, 4, 8), np.float32)).tolist() == [5, 4, 8]
+
+
 def test_what_has_no_older_form_is_refused() -> None:
     with pytest.raises(ExportError, match="splits an axis whose size is not fixed"):
         to_old_opset(newer(split_by="free"))
