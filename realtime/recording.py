@@ -68,7 +68,7 @@ class Recording:
         self._overlay = Overlay(outputs, truth)
         self._stack = ExitStack()
         self._sinks: tuple[Sink, ...] = ()
-        self.is_interrupted = False
+        self._truth, self.is_interrupted = truth, False
         """To be set where somebody ended the run before its source did."""
         self._last_frame: tuple[str, float] | None = None
 
@@ -111,6 +111,8 @@ class Recording:
         )
         if any(m.source.is_untrained for m in self._record.bundles):
             text += "\nThe bundle is untrained: its weights are random and its predictions too."
+        if self._truth and self._last_frame and not self.is_interrupted:
+            text += self._truth.beyond(self._last_frame[1])
         return text
 
     def __exit__(

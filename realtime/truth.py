@@ -67,6 +67,16 @@ class Truth:
         now = [i.label for i in self.intervals if i.task == task and i.start <= clip_t < i.end]
         return TrueMoment(task, t, " + ".join(now) or None)
 
+    def beyond(self, end_s: float) -> str:
+        """A further line, about intervals that begin after the clip's end; nothing where there are none."""
+        late = [i for i in self.intervals if i.start >= end_s]
+        if not late:
+            return ""
+        return (
+            f"\n{len(late)} of {len(self.intervals)} true intervals begin after the clip's end at "
+            f"{end_s:.1f} s, the first at {late[0].start:g} s: is this the truth of this clip?"
+        )
+
     def beside(
         self, estimates: Sequence[Estimate], *, round_s: float | None = None
     ) -> tuple[TrueMoment, ...]:

@@ -129,7 +129,7 @@ def test_the_bundled_truth_is_about_the_bundled_clip() -> None:
 
 
 def test_analyze_draws_the_truth_on_video_and_timeline(
-    perception_models: PerceptionModels, tmp_path: Path
+    perception_models: PerceptionModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = {
         "pose_model": {"name": POSE_MODEL.name, "sha256": POSE_MODEL.sha256},
@@ -137,7 +137,8 @@ def test_analyze_draws_the_truth_on_video_and_timeline(
     }
     bundle = write_tiny_bundle(tmp_path / "tiny", perception=models)
     clip = make_clip(tmp_path / "clip.mp4", [i / 12 for i in range(24)], size=(320, 240))
-    truth = written(tmp_path / "truth.csv", HEAD + "micro_gesture,Touching jaw,0.5,1.5\n")
+    rows = "micro_gesture,Touching jaw,0.5,1.5\nmicro_gesture,Touching jaw,7,8\n"
+    truth = written(tmp_path / "truth.csv", HEAD + rows)
     command = ["analyze", str(clip), "--bundle", str(bundle), "--device", "cpu"]
     tags, bars = [], []
     for out, flags in ((tmp_path / "with", ["--truth", str(truth)]), (tmp_path / "without", [])):
@@ -149,6 +150,7 @@ def test_analyze_draws_the_truth_on_video_and_timeline(
         picture = cv2.imread(str(out / "timeline.png"))
         assert picture is not None
         bars.append(int((np.abs(picture[130:170].astype(int) - (44, 37, 32)) < 8).all(-1).sum()))
+    assert "1 of 2 true intervals begin after the clip's end at 1.9 s" in capsys.readouterr().out
     assert tags[0] > 100 > tags[1]
     assert bars[0] > 5_000 > bars[1]
 
