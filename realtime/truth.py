@@ -68,7 +68,7 @@ class Truth:
         return TrueMoment(task, t, " + ".join(now) or None)
 
     def beyond(self, end_s: float) -> str:
-        """A further line, about intervals that begin after the clip's end; nothing where there are none."""
+        """A further line, about intervals that begin after the clip ends; nothing without any."""
         late = [i for i in self.intervals if i.start >= end_s]
         if not late:
             return ""
