@@ -75,7 +75,10 @@ def calibrate(
         windows = windows_of(scored, output.task, output.background)
         if not len(windows.labels):
             continue
-        factor = fit_temperature(windows, output.temperature)
+        # Labelled videos show one state or the other, life mostly neither: a temperature below 1
+        # would be sure of every face in between.
+        lowest = 1.0 if output.kind == "state" else _LOWEST
+        factor = fit_temperature(windows, output.temperature, lowest)
         after = [_tempered(item, output.task, factor) for item in scored]
         new = replace(output, temperature=output.temperature * factor)
         new, goal = _with_thresholds(after, manifest, new, config)
@@ -91,8 +94,8 @@ def calibrate(
     return manifest, found
 
 
-def fit_temperature(windows: Labelled, present: float = 1.0) -> float:
-    """By which the present temperature must be multiplied."""
+def fit_temperature(windows: Labelled, present: float = 1.0, lowest: float = _LOWEST) -> float:
+    """By which the present temperature must be multiplied; it becomes `lowest` at least."""
     logits = np.log(np.maximum(windows.probs, 1e-12))
 
     def loss(log_factor: float) -> float:
@@ -100,7 +103,7 @@ def fit_temperature(windows: Labelled, present: float = 1.0) -> float:
         right = probs[np.arange(len(windows.labels)), windows.labels]
         return float(-np.log(np.maximum(right, 1e-12)).mean())
 
-    bounds = (float(np.log(_LOWEST / present)), float(np.log(_HIGHEST / present)))
+    bounds = (float(np.log(lowest / present)), float(np.log(_HIGHEST / present)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 

@@ -87,6 +87,17 @@ def test_thresholds_of_a_state_leave_out_what_is_as_often_wrong_as_right() -> No
     assert thresholds.off < thresholds.on
 
 
+def test_a_state_is_never_made_surer_than_the_network_is() -> None:
+    """Right in every video with 0.7: the likeliest temperature would say 1.0, of any face."""
+    videos = [
+        scored_video(f"{k}", [(0, 0.5)] * 8, positive=[p] * 8, emotion=truth)
+        for k, (p, truth) in enumerate([(0.3, 0), (0.7, 1)])
+    ]
+    _, found = calibrate(videos, MANIFEST, CONFIG)
+    emotion = next(item for item in found if item.task == "emotion")
+    assert emotion.temperature == pytest.approx(1.0, abs=1e-3)
+
+
 def test_without_any_truth_there_is_nothing_to_calibrate_on() -> None:
     manifest = replace(MANIFEST, outputs=MANIFEST.outputs[1:])
     with pytest.raises(DataError, match="no video of this split has a label"):
