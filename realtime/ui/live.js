@@ -24,7 +24,7 @@ window.Tells = (() => {
   };
   const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
   const measured = ({ right, measured }) => right == null
-    ? "How often it is right was not measured." : `It was right in ${percent(right)} (${measured}).`;
+    ? "How often it is right was not measured." : `It was right in ${percent(right)} of ${measured}.`;
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const NOTHING = "none / at rest";
   const TRUTH = "What the script of this clip performs at the moment that the prediction beside it is about: "

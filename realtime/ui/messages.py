@@ -74,7 +74,7 @@ def _task(output: OutputSpec, manifest: Manifest) -> Json:
         "background": background,
         "on": output.thresholds.on,
         "right": None if measured is None else _number(measured.top1),
-        "measured": None if measured is None else f"{measured.n} of {measured.split}",
+        "measured": None if measured is None else f"{measured.n} cases measured ({measured.split})",
     }
 
 

@@ -19,5 +19,5 @@ def test_a_task_says_how_often_it_was_right_and_on_what() -> None:
         [replace(manifest, metrics=(measured,))], runtime="a runtime", emotion=True
     )
     gesture, emotion = told["tasks"]
-    assert (emotion["right"], emotion["measured"]) == (0.7368, "19 of some people")
+    assert (emotion["right"], emotion["measured"]) == (0.7368, "19 cases measured (some people)")
     assert (gesture["right"], gesture["measured"]) == (None, None)
