@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import onnxruntime
 import pytest
 
 import engines.gpu
@@ -37,7 +36,7 @@ class FakeMachine:
         monkeypatch.setenv("TELLS_CONFIG", str(folder / "config"))
         monkeypatch.setattr(engines.runtimes.cuda, "_contexts", {})
         monkeypatch.setattr(  # which may be there for real
-            onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]
+            "onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"]
         )
         monkeypatch.setitem(sys.modules, "tensorrt", self.tensorrt.module)
         monkeypatch.setitem(sys.modules, "pycuda.driver", fake_pycuda(self.gpu))
