@@ -68,7 +68,8 @@ class Recording:
         self._overlay = Overlay(outputs, truth)
         self._stack = ExitStack()
         self._sinks: tuple[Sink, ...] = ()
-        self._truth, self.is_interrupted = truth, False
+        self._truth = truth
+        self.is_interrupted = False
         """To be set where somebody ended the run before its source did."""
         self._last_frame: tuple[str, float] | None = None
 

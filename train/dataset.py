@@ -19,7 +19,7 @@ from train.augment import Augmentation, Timing, augment, draw_timing
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.perception import perception_of
-from train.places import FEATURES, JOINTS, PLACES, unknown_places
+from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import Recipe
 from train.store import Span, Store, StoredVideo
 
@@ -191,7 +191,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         if self._only == "rgb":  # the estimator's own keypoints are not where hands are at a face
             labels[PLACES] = unknown_places(feeds["rgb"].shape[1], JOINTS)
         elif self._only == "face":
-            labels[PLACES] = unknown_places(feeds["face"].shape[0], len(FEATURES))
+            labels[PLACES] = unknown_places(feeds["face"].shape[0], len(LANDMARKS))
         return feeds, labels
 
     def _feeds(self, example: Example, rng: np.random.Generator) -> Feeds:

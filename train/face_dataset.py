@@ -22,7 +22,7 @@ from realtime.perception.face import FACE_SIZE, TEMPLATE_4, similarity
 from train.augment import Augmentation, augment
 from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
 from train.labels import EMOTIONS
-from train.places import FEATURES, PLACES
+from train.places import LANDMARKS, PLACES
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import paint
@@ -56,7 +56,7 @@ _AGAIN = Augmentation(
     evidence_loss=0.0,
     thinning=0.0,
 )
-"""Nothing that would move the features."""
+"""Nothing that would move the landmarks."""
 _MISS_PX = 1.2
 """Standard deviation of the face detector's points, in px of the crop."""
 
@@ -100,7 +100,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         )
 
     def _shoot(self, number: int) -> tuple[Window, int, Floats]:
-        """One window, its mood, and where the features are in it."""
+        """One window, its mood, and where the landmarks are in it."""
         rng = np.random.default_rng([self._seed, 2, number])
         body = self._bodies[rng.integers(len(self._bodies))]
         emotion = (*range(len(EMOTIONS)), None)[rng.integers(len(EMOTIONS) + 1)]
@@ -127,7 +127,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
     def _crops(
         self, rng: np.random.Generator, body: Body, performance: Performance
     ) -> tuple[Image, Floats]:
-        """uint8 [T, 112, 112, 3], as perception would cut them out; and `FEATURES` in them."""
+        """uint8 [T, 112, 112, 3], as perception would cut them out; and `LANDMARKS` in them."""
         if self._renderer is None:
             self._renderer = Renderer((_SIDE, _SIDE))
         self._renderer.show(body.avatar)
@@ -143,11 +143,11 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         xy = camera.project(points, (_SIDE, _SIDE))
         side = round(_SIDE * float(np.exp(rng.uniform(np.log(_COARSEST), 0))))
         crops, cuts = aligned(rng, pictures, xy, side)
-        bones = performance.bones[:, [body.bone(name) for name in FEATURES]][..., :3, 3]
-        features = camera.project(bones, (_SIDE, _SIDE))
-        places = (features @ cuts[:, :, :2].swapaxes(1, 2) + cuts[:, None, :, 2]) / FACE_SIZE
+        bones = performance.bones[:, [body.bone(name) for name in LANDMARKS]][..., :3, 3]
+        landmarks = camera.project(bones, (_SIDE, _SIDE))
+        places = (landmarks @ cuts[:, :, :2].swapaxes(1, 2) + cuts[:, None, :, 2]) / FACE_SIZE
         places[((places < 0) | (places > 1)).any(axis=-1)] = np.nan
-        if body.avatar.morph_names:  # its features move without their bones
+        if body.avatar.morph_names:  # its face moves without the bones
             places[:] = np.nan
         return crops, np.asarray(places, np.float32)
 

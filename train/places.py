@@ -24,13 +24,13 @@ PLACES = "places"
 """Key among a window's labels."""
 JOINTS = MEDIAPIPE33.joints.index("right_hip") + 1
 """The first of MediaPipe's: head, arms, hands, hips."""
-FEATURES = (
+LANDMARKS = (
     "MNose", "MUpperLip", "MBottomLip",
     *(f"{side}{name}" for side in "LR" for name in (
         "InnerEyebrow", "OuterEyebrow", "EyeBlinkTop", "EyeBlinkBottom", "Cheek", "MouthCorner"
     )),
 )  # fmt: skip
-"""Facial bones of the avatars."""
+"""Of the face: bones of the avatars."""
 
 
 def places_in(window: Window, sampled: NDArray[np.intp], spec: RgbInput) -> NDArray[np.float32]:
@@ -71,13 +71,13 @@ class PlacesProbe(nn.Module):
         return out.permute(0, 1, 3, 4, 2).flatten(1, 2)[:, : self.frames]
 
 
-class FeaturesProbe(nn.Module):
-    """Feature maps of faces -> for each face and feature, in which cell of the map it is."""
+class LandmarksProbe(nn.Module):
+    """Feature maps of faces -> for each face and landmark, in which cell of the map it is."""
 
     def __init__(self, config: SwinFaceConfig) -> None:
         super().__init__()
         dim = sum(config.source_dims)
-        self.norm, self.linear = nn.LayerNorm(dim), nn.Linear(dim, len(FEATURES))
+        self.norm, self.linear = nn.LayerNorm(dim), nn.Linear(dim, len(LANDMARKS))
 
     def forward(self, sources: Tensor, frames: int) -> Tensor:
         """[B * T, C, H, W] -> logits [B, T, 15, H * W]."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from train.dataset import BETWEEN, UNLABELLED
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
-from train.places import PLACES, FeaturesProbe, PlacesProbe, places_loss
+from train.places import PLACES, LandmarksProbe, PlacesProbe, places_loss
 from train.recipes import Recipe
 
 BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
@@ -114,15 +114,15 @@ class StageNet(nn.Module):
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
         self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
-        self.features = None
+        self.landmarks = None
         if stage == "face" and not isinstance(net, MicroGestureNet):
-            self.features = FeaturesProbe(net.emotion.swinface.config)
+            self.landmarks = LandmarksProbe(net.emotion.swinface.config)
 
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """float32 [B, num_classes] of each task that the stage can tell.
 
         In training the RGB stage also says where the joints are, and the face stage where the
-        features are, under `PLACES`.
+        landmarks are, under `PLACES`.
         """
         net = self.net
         if self.stage == "fusion":
@@ -134,8 +134,8 @@ class StageNet(nn.Module):
             assert not isinstance(net, MicroGestureNet)
             faces, mask = net.emotion.features(feeds["face"]), feeds["face_mask"]
             logits = {"emotion": net.emotion.judge(None, faces, mask)}
-            if self.training and self.features is not None:
-                logits[PLACES] = self.features(faces.sources, mask.shape[1])
+            if self.training and self.landmarks is not None:
+                logits[PLACES] = self.landmarks(faces.sources, mask.shape[1])
             return logits
         tokens = net.trunk.tokens(net.pixels(feeds["rgb"]))
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}

@@ -9,7 +9,7 @@ import torch
 from realtime.perception.face import TEMPLATE_4, similarity
 from train.dataset import BETWEEN, UNLABELLED
 from train.face_dataset import FaceDataset, face_places
-from train.places import FEATURES, PLACES
+from train.places import LANDMARKS, PLACES
 from train.recipes import demo
 from train.synth.avatar import AvatarError
 from train.synth.body import Body
@@ -67,13 +67,13 @@ def test_an_example_follows_from_seed_and_draw_alone(dataset: FaceDataset, share
     assert not torch.equal(other[7][0]["face"], expected["face"])
 
 
-def test_features_are_where_they_are_in_the_face(dataset: FaceDataset) -> None:
+def test_landmarks_are_where_they_are_in_the_face(dataset: FaceDataset) -> None:
     """Brows above lids above the nose above the lips."""
-    number = {name: k for k, name in enumerate(FEATURES)}
+    number = {name: k for k, name in enumerate(LANDMARKS)}
     seen = []
     for draw in range(12):
         places = dataset[draw][1][PLACES]
-        assert places.shape == (2, len(FEATURES), 2)
+        assert places.shape == (2, len(LANDMARKS), 2)
         seen.append(places)
     middle = torch.nanmedian(torch.cat(seen), dim=0).values
     heights = [float(middle[number[n], 1]) for n in (
@@ -85,7 +85,7 @@ def test_features_are_where_they_are_in_the_face(dataset: FaceDataset) -> None:
     assert torch.allclose(corner * 112, torch.tensor([71.0, 92.0]), atol=9)
 
 
-def test_of_a_face_with_blend_shapes_nobody_knows_the_features(shared: Path) -> None:
+def test_of_a_face_with_blend_shapes_nobody_knows_the_landmarks(shared: Path) -> None:
     places = FaceDataset(shared / "avatars", ("f001",), demo(), 10, 3)[0][1][PLACES]
     assert places.isnan().all()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.train.tiny_recipe import FACE_SIDE, FACES, FRAMES, POSES, SIDE, tiny
 from train.dataset import BETWEEN, UNLABELLED
 from train.models.heads import Net, NetConfig, build_net
-from train.places import FEATURES, JOINTS, PLACES, unknown_places
+from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import RECIPES
 from train.stages import (
     STAGES,
@@ -99,14 +99,14 @@ def test_in_training_the_rgb_branch_also_tells_where_joints_are() -> None:
     assert float(told.detach()) > float(nobody.detach())
 
 
-def test_in_training_the_face_branch_also_tells_where_features_are() -> None:
+def test_in_training_the_face_branch_also_tells_where_landmarks_are() -> None:
     whole = StageNet(net_of("joint"), "face", CLASSES).train()
     given = feeds("face")
     logits = whole(given)
     faces = given["face_mask"].shape[1]
-    assert logits[PLACES].shape[:3] == (2, faces, len(FEATURES))
+    assert logits[PLACES].shape[:3] == (2, faces, len(LANDMARKS))
     labels = {"emotion": torch.zeros(2, dtype=torch.long)}
-    unknown = torch.stack([unknown_places(faces, len(FEATURES))] * 2)
+    unknown = torch.stack([unknown_places(faces, len(LANDMARKS))] * 2)
     nobody = loss_of(logits, labels | {PLACES: unknown}, CONFIG, {})
     told = loss_of(logits, labels | {PLACES: torch.full_like(unknown, 0.5)}, CONFIG, {})
     assert float(told.detach()) > float(nobody.detach())
