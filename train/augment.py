@@ -26,6 +26,8 @@ class Augmentation:
     """Time runs up to so much faster or slower."""
     shift: float = 0.06
     """The region moves by up to so much of its side, and zooms as much."""
+    build: float = 0.08
+    """Width over height of everything seen varies by up to so much: people are built differently."""
     bend: float = 0.022
     """Faces are moved, turned and bent smoothly, by so much of their side: standard deviation at
     each of 3 x 3 places. No two people are built alike, and a data set may show only a few."""
@@ -72,7 +74,7 @@ def augment(rng: np.random.Generator, window: Window, how: Augmentation) -> Wind
     """
     if rng.random() < how.mirror:
         window = mirrored(window)
-    window = _reframed(rng, window, how.shift)
+    window = _reframed(rng, window, how)
     window = replace(
         window,
         rgb=_developed(rng, window.rgb, how),
@@ -90,8 +92,8 @@ def mirrored(window: Window) -> Window:
     xyz[..., 0] = -xyz[..., 0]
     return replace(
         window,
-        rgb=np.ascontiguousarray(window.rgb[:, :, ::-1]),
-        faces=np.ascontiguousarray(window.faces[:, :, ::-1]),
+        rgb=_flipped(window.rgb),
+        faces=_flipped(window.faces),
         xy=xy,
         xyz=xyz,
         conf=window.conf[:, swap].copy(),
@@ -103,19 +105,26 @@ def _filled(images: Image) -> NDArray[np.intp]:
     return np.flatnonzero(images.reshape(len(images), -1)[:, ::97].any(axis=1))
 
 
-def _reframed(rng: np.random.Generator, window: Window, size: float) -> Window:
-    if size == 0:
+def _flipped(images: Image) -> Image:
+    out = np.zeros_like(images)
+    for k in _filled(images):
+        out[k] = images[k, :, ::-1]
+    return out
+
+
+def _reframed(rng: np.random.Generator, window: Window, how: Augmentation) -> Window:
+    if how.shift == how.build == 0:
         return window
     h, w = window.rgb.shape[1:3]
-    zoom = float(np.exp(rng.uniform(-size, size)))
-    dx, dy = rng.uniform(-size, size, 2) * (w, h)
-    matrix = np.array(
-        [[zoom, 0, dx + (1 - zoom) * w / 2], [0, zoom, dy + (1 - zoom) * h / 2]], np.float32
-    )
-    rgb = window.rgb.copy()
-    for k in _filled(rgb):
-        rgb[k] = cv2.warpAffine(rgb[k], matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
-    xy = window.xy * np.float32(zoom) + matrix[:, 2]
+    zoom = np.exp(rng.uniform(-how.shift, how.shift))
+    stretch = np.exp(rng.uniform(-how.build, how.build) / 2)
+    scale = np.array([zoom * stretch, zoom / stretch])
+    move = rng.uniform(-how.shift, how.shift, 2) * (w, h) + (1 - scale) * (w / 2, h / 2)
+    matrix = np.column_stack([np.diag(scale), move]).astype(np.float32)
+    rgb = np.zeros_like(window.rgb)
+    for k in _filled(window.rgb):
+        rgb[k] = cv2.warpAffine(window.rgb[k], matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    xy = window.xy * scale + move
     return replace(window, rgb=rgb, xy=xy.astype(np.float32))
 
 
@@ -129,7 +138,7 @@ def _bent(rng: np.random.Generator, faces: Image, size: float) -> Image:
     turned = centred @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     smooth = cv2.resize(field.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     places = turned * stretch + (w / 2, h / 2) + smooth * (w, h)
-    out = faces.copy()
+    out = np.zeros_like(faces)
     for k in _filled(faces):
         out[k] = cv2.remap(
             faces[k], places.astype(np.float32), None, cv2.INTER_LINEAR,  # type: ignore[call-overload]
@@ -148,7 +157,7 @@ def _developed(rng: np.random.Generator, images: Image, how: Augmentation) -> Im
     levels = np.arange(256)[:, None]
     table = np.clip(((levels - 110) * contrast + 110) * exposure * balance, 0, 255)
     lut = table.astype(np.uint8)[None]
-    out = images.copy()
+    out = np.zeros_like(images)
     grain = rng.normal(0, noise, (images.shape[1] + 16, images.shape[2] + 16)).astype(np.int16)
     for k in _filled(images):
         image = np.asarray(cv2.LUT(images[k], lut), np.uint8)
