@@ -169,6 +169,7 @@ def _task_lines(output: OutputSpec, manifest: Manifest) -> list[str]:
     for m in manifest.metrics:
         if m.task == output.task:
             figures = [("top-1", m.top1), ("macro F1", m.macro_f1), ("ECE", m.ece)]
+            figures.append(("always the same class", m.majority))
             measured = [f"{name} {value:.3f}" for name, value in figures if value is not None]
             lines.append(f"  measured on {m.split}, n = {m.n}: {', '.join(measured) or 'nothing'}")
     if not any(m.task == output.task for m in manifest.metrics):

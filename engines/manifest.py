@@ -156,6 +156,8 @@ class TaskMetrics:
     top1: Share | None
     macro_f1: Share | None
     ece: Share | None
+    majority: Share | None = None
+    """`top1` of always answering the most frequent class of these data."""
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)

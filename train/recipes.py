@@ -154,7 +154,7 @@ def _inputs(
 
 
 _FULL_INPUTS = _inputs(frames=16, side=224, storage=256, poses=64, faces=4, face_side=112)
-_DEMO_INPUTS = _inputs(frames=4, side=192, storage=216, poses=32, faces=2, face_side=112)
+_DEMO_INPUTS = _inputs(frames=4, side=112, storage=128, poses=32, faces=2, face_side=112)
 
 
 def _pixels(rgb: RgbInput) -> PixelsConfig | None:

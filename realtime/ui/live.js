@@ -23,8 +23,9 @@ window.Tells = (() => {
     "not sure": "Not sure", background: "No gesture",
   };
   const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
-  const measured = ({ right, measured }) => right == null
-    ? "How often it is right was not measured." : `It was right in ${percent(right)} of ${measured}.`;
+  const measured = ({ right, measured, majority }) => right == null
+    ? "How often it is right was not measured." : `It was right in ${percent(right)} of ${measured}`
+    + (majority == null ? "." : `; always giving the same answer is right in ${percent(majority)}.`);
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const NOTHING = "none / at rest";
   const TRUTH = "What the script of this clip performs at the moment that the prediction beside it is about: "

@@ -74,6 +74,7 @@ def _task(output: OutputSpec, manifest: Manifest) -> Json:
         "background": background,
         "on": output.thresholds.on,
         "right": None if measured is None else _number(measured.top1),
+        "majority": None if measured is None else _number(measured.majority),
         "measured": None if measured is None else f"{measured.n} cases measured ({measured.split})",
     }
 

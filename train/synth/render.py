@@ -35,7 +35,7 @@ _FRAGMENT = """
 #version 330
 uniform sampler2D picture; uniform vec3 key; uniform vec3 key_colour; uniform vec3 fill;
 uniform vec3 fill_colour; uniform vec3 sky; uniform vec3 ground; uniform vec3 eye;
-uniform mat3 tint; uniform float bare; uniform float gloss;
+uniform mat3 tint; uniform vec3 bare; uniform float is_head; uniform float gloss;
 in vec3 n; in vec2 st; in vec3 place; out vec4 colour;
 void main() {
   vec4 texel = texture(picture, st);
@@ -48,6 +48,8 @@ void main() {
   // Bare arms share a picture with the clothes: what is coloured like skin keeps its colour.
   float skin = smoothstep(0.03, 0.10, texel.r - texel.g) * smoothstep(0.01, 0.06, texel.g - texel.b)
              * smoothstep(0.16, 0.06, abs(texel.r - 1.45 * texel.g));
+  // In a head's picture all but hair and eyes is skin.
+  skin = mix(skin, smoothstep(0.03, 0.10, texel.r - texel.b), is_head);
   vec3 dyed = mix(tint * texel.rgb, texel.rgb * bare, skin);
   float shine = pow(max(dot(u, normalize(key + view)), 0.0), 24.0) * gloss;
   colour = vec4(clamp(dyed, 0.0, 1.0) * light + key_colour * shine, 1.0);
@@ -154,9 +156,10 @@ class Renderer(Closing):
         for drawable in self._parts:
             drawable.texture.use(0)
             kind = drawable.part.material.rsplit("_", 1)[1]
-            tint = scene.clothes if kind == "body" else scene.skin
+            tint = scene.clothes if kind == "body" else scene.head
             self._write("tint", tint.T)
-            self._write("bare", scene.skin[0, 0])
+            self._write("bare", scene.skin)
+            self._program["is_head"] = float(kind == "head")
             self._program["gloss"] = 0.12 if kind == "head" else 0.04
             drawable.vertices.render()
         backdrop.release()
