@@ -33,7 +33,7 @@ from train.synth.keypoints import Place, carry
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
-from train.synth.scene import draw_scene, look_at, recoloured
+from train.synth.scene import draw_scene, look_at, disguised
 from train.synth.script import portrait
 from train.turns import AMONG, Kept, turn
 
@@ -132,7 +132,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
             self._renderer = Renderer((_SIDE, _SIDE))
         self._renderer.show(body.avatar)
         points = carry(body, performance.bones, face_places(body))
-        scene = recoloured(rng, draw_scene(rng, body))
+        scene = disguised(rng, draw_scene(rng, body))
         camera = look_at(rng, points.mean(axis=(0, 1)), float(rng.uniform(*_SHOWN_CM)))
         scene = replace(scene, camera=camera)
         backdrop = paint(rng, (_SIDE, _SIDE))

@@ -36,7 +36,7 @@ from train.synth.motion import RATE_HZ, draw_end, estimated
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
-from train.synth.scene import Camera, CutCamera, Scene, draw_scene, recoloured
+from train.synth.scene import Camera, CutCamera, Scene, draw_scene, disguised
 from train.synth.script import draw_labels, untrimmed
 from train.turns import AMONG, Kept, turn
 
@@ -161,7 +161,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         self, rng: np.random.Generator, body: Body, moment: Performance, known: dict[str, int]
     ) -> _Shot:
         points = carry(body, moment.bones, mediapipe_places(body))
-        scene = recoloured(rng, draw_scene(rng, body))
+        scene = disguised(rng, draw_scene(rng, body))
         camera = self._cut(rng, scene.camera, points, body)
         rgb = self._pictures(rng, body, moment, replace(scene, camera=camera))
         xy, xyz, conf = self._seen(rng, points, camera)

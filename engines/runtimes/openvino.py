@@ -41,7 +41,7 @@ class OpenVinoRuntime(Closing):
     """
 
     def __init__(self, bundle: Bundle, *, precision: Precision | None = None) -> None:
-        core = openvino.Core()
+        core = _core()
         self.precision = _precision(core, precision)
         path = bundle.graph_path("fp32")
         manifest = bundle.manifest
@@ -85,6 +85,17 @@ class OpenVinoRuntime(Closing):
         self._compiled = None
 
 
+@functools.cache
+def _core() -> Any:
+    """One for the whole process, which keeps the processor's plugin loaded.
+
+    Each plugin gives its thread a signal stack of its own and restores the one before it when it
+    goes. Of two that do not go in reverse order the second restores what the first has freed, and
+    the next signal, Ctrl-C say, ends the process (seen in 2026.4.1).
+    """
+    return openvino.Core()
+
+
 def _precision(core: Any, wanted: Precision | None) -> Precision:
     if wanted == "fp16":
         raise RuntimeUnavailable("Precision fp16: processors compute in fp32 or bf16, use one")
@@ -117,7 +128,7 @@ def _time_product(precision: str) -> float:
     weights = opset.constant(np.full((width, 4 * width), 0.01, np.float32))
     product = openvino.Model([opset.matmul(x, weights, False, False)], [x], "product")
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    request = openvino.Core().compile_model(product, "CPU", config).create_infer_request()
+    request = _core().compile_model(product, "CPU", config).create_infer_request()
     ones = np.ones((rows, width), np.float32)
     request.infer([ones])
     times = []

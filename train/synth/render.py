@@ -20,13 +20,15 @@ from train.synth.scene import Scene
 _MAX_BONES = 96
 _VERTEX = """
 #version 330
-uniform mat4 bones[96]; uniform mat4 camera;
+uniform mat4 bones[96]; uniform mat4 camera; uniform float bulk; uniform vec2 hair;
 in vec3 position; in vec3 normal; in vec2 uv; in vec4 joints; in vec4 weights;
 out vec3 n; out vec2 st; out vec3 place;
 void main() {
   mat4 m = bones[int(joints.x)] * weights.x + bones[int(joints.y)] * weights.y
          + bones[int(joints.z)] * weights.z + bones[int(joints.w)] * weights.w;
-  vec4 p = m * vec4(position, 1.0);
+  // Thicker all over, or above the eyes alone, where the hair is.
+  float out_cm = bulk + hair.x * smoothstep(hair.y, hair.y + 6.0, position.y);
+  vec4 p = m * vec4(position + normal * out_cm, 1.0);
   n = mat3(m) * normal; st = uv; place = p.xyz;
   gl_Position = camera * p;
 }
@@ -35,7 +37,7 @@ _FRAGMENT = """
 #version 330
 uniform sampler2D picture; uniform vec3 key; uniform vec3 key_colour; uniform vec3 fill;
 uniform vec3 fill_colour; uniform vec3 sky; uniform vec3 ground; uniform vec3 eye;
-uniform mat3 tint; uniform vec3 bare; uniform float is_head; uniform float gloss;
+uniform vec3 pattern; uniform mat3 tint; uniform vec3 bare; uniform float is_head; uniform float gloss;
 in vec3 n; in vec2 st; in vec3 place; out vec4 colour;
 void main() {
   vec4 texel = texture(picture, st);
@@ -50,7 +52,8 @@ void main() {
              * smoothstep(0.16, 0.06, abs(texel.r - 1.45 * texel.g));
   // In a head's picture all but hair and eyes is skin.
   skin = mix(skin, smoothstep(0.03, 0.10, texel.r - texel.b), is_head);
-  vec3 dyed = mix(tint * texel.rgb, texel.rgb * bare, skin);
+  float stripe = 1.0 + pattern.z * sign(sin(dot(st, pattern.xy)));
+  vec3 dyed = mix(tint * texel.rgb * stripe, texel.rgb * bare, skin);
   float shine = pow(max(dot(u, normalize(key + view)), 0.0), 24.0) * gloss;
   colour = vec4(clamp(dyed, 0.0, 1.0) * light + key_colour * shine, 1.0);
 }
@@ -153,12 +156,15 @@ class Renderer(Closing):
         self._corners.render(moderngl.TRIANGLE_STRIP)
         context.enable(moderngl.DEPTH_TEST)
         self._set_uniforms(bones, scene)
+        self._write("bare", scene.skin)
         for drawable in self._parts:
             drawable.texture.use(0)
             kind = drawable.part.material.rsplit("_", 1)[1]
-            tint = scene.clothes if kind == "body" else scene.head
-            self._write("tint", tint.T)
-            self._write("bare", scene.skin)
+            is_body = kind == "body"
+            self._write("tint", (scene.clothes if is_body else scene.head).T)
+            self._write("pattern", scene.pattern if is_body else np.zeros(3))
+            self._program["bulk"] = scene.bulk_cm if is_body else 0.0
+            self._write("hair", np.array([0.0 if is_body else scene.hair_cm, scene.brow_cm]))
             self._program["is_head"] = float(kind == "head")
             self._program["gloss"] = 0.12 if kind == "head" else 0.04
             drawable.vertices.render()

@@ -106,6 +106,14 @@ class Scene:
     """float32 [3, 3]: likewise the head's, but for its skin."""
     skin: Floats
     """float32 [3]: colours of all bare skin are multiplied by it."""
+    pattern: Floats
+    """float32 [3]: of the clothes' stripes, how dense along both axes of the picture; contrast."""
+    bulk_cm: float
+    """By how much the body is thicker than the avatar's."""
+    hair_cm: float
+    """Likewise the hair."""
+    brow_cm: float
+    """Height in the A-pose above which hair grows."""
 
     def lights(self) -> dict[str, Floats]:
         """The shader's uniforms of these names."""
@@ -175,17 +183,23 @@ def draw_scene(
         clothes=_dyed(rng),
         head=np.eye(3, dtype=np.float32) * (brightness := np.float32(rng.uniform(0.75, 1.2))),
         skin=np.full(3, brightness, np.float32),
+        pattern=np.zeros(3, np.float32),
+        bulk_cm=0.0,
+        hair_cm=0.0,
+        brow_cm=float(body.landmarks["eyes"].point[1]) + 4.0,
     )
 
 
-def recoloured(rng: np.random.Generator, scene: Scene) -> Scene:
-    """The same scene with skin from dark to light, other hair and clothes of any colour.
+def disguised(rng: np.random.Generator, scene: Scene) -> Scene:
+    """The same scene with another person in it: skin from dark to light, other hair, other clothes.
 
-    A few avatars have few complexions, and a network that saw no others fails on them. One in
-    four stays as it is.
+    A few avatars have few looks, and a network that saw no others fails on them. One in four stays
+    as it is.
     """
     if rng.random() < 0.25:
         return scene
+    angle, density = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(30), np.log(400)))
+    contrast = rng.uniform(0.1, 0.5) if rng.random() < 0.4 else 0.0
     melanin = np.exp(rng.uniform(np.log(0.28), np.log(1.15)))
     tone = melanin ** np.array([1.0, 1.12, 1.2])  # the darker, the more saturated
     grey = np.full((3, 3), 1 / 3)
@@ -197,6 +211,9 @@ def recoloured(rng: np.random.Generator, scene: Scene) -> Scene:
         clothes=np.asarray(clothes, np.float32),
         head=np.eye(3, dtype=np.float32) * np.float32(rng.uniform(0.35, 1.15)),
         skin=np.asarray(tone, np.float32),
+        pattern=np.array([density * np.cos(angle), density * np.sin(angle), contrast], np.float32),
+        bulk_cm=float(rng.uniform(-0.3, 0.6)),
+        hair_cm=float(rng.uniform(0.0, 5.0)) if rng.random() < 0.4 else 0.0,
     )
 
 
