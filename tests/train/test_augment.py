@@ -75,7 +75,8 @@ def test_a_mirror_swaps_sides_in_pictures_points_and_names() -> None:
     assert changed(mirrored(other), window) <= {"xy"}
 
 
-def test_a_shift_moves_picture_and_points_together() -> None:
+@pytest.mark.parametrize("how", [{"shift": 0.1}, {"build": 0.4}])
+def test_a_shift_or_build_moves_picture_and_points_together(how: dict[str, float]) -> None:
     """A bright spot stays at its keypoint."""
     window = some_window()
     xy = window.xy.copy()
@@ -85,13 +86,24 @@ def test_a_shift_moves_picture_and_points_together() -> None:
     window = replace(window, rgb=rgb, xy=xy)
     rng, offsets = np.random.default_rng(1), []
     for _ in range(20):
-        out = augment(rng, window, replace(NOTHING, shift=0.1))
+        out = augment(rng, window, replace(NOTHING, **how))
         rows, columns = np.nonzero(out.rgb[7, ..., 0] > 100)
         where = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
         assert np.abs(where - out.xy[7, J["nose"]]).max() < 0.7
         assert np.array_equal(out.xy[0, J["nose"]], out.xy[-1, J["nose"]])
         offsets.append(where - 20)
-    assert np.std(offsets, axis=0).min() > 1.0
+    assert np.std(offsets, axis=0).min() > 0.8
+
+
+def test_build_changes_width_over_height_about_the_middle() -> None:
+    window, rng = some_window(), np.random.default_rng(4)
+    middle = np.array(window.rgb.shape[2:0:-1]) / 2
+    for _ in range(5):
+        out = augment(rng, window, replace(NOTHING, build=0.4))
+        x, y = ((out.xy - middle) / (window.xy - middle))[0, J["right_hip"]]
+        assert x * y == pytest.approx(1, abs=1e-4)
+        assert 1 / 1.5 < x / y < 1.5
+        assert abs(x / y - 1) > 1e-3
 
 
 def test_light_is_the_same_in_all_pictures_of_a_window() -> None:

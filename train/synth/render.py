@@ -20,14 +20,14 @@ from train.synth.scene import Scene
 _MAX_BONES = 96
 _VERTEX = """
 #version 330
-uniform mat4 bones[96]; uniform mat4 camera; uniform float bulk; uniform vec2 hair;
+uniform mat4 bones[96]; uniform mat4 camera; uniform float bulk; uniform float hair; uniform vec4 crown;
 in vec3 position; in vec3 normal; in vec2 uv; in vec4 joints; in vec4 weights;
 out vec3 n; out vec2 st; out vec3 place;
 void main() {
   mat4 m = bones[int(joints.x)] * weights.x + bones[int(joints.y)] * weights.y
          + bones[int(joints.z)] * weights.z + bones[int(joints.w)] * weights.w;
   // Thicker all over, or above the eyes alone, where the hair is.
-  float out_cm = bulk + hair.x * smoothstep(hair.y, hair.y + 6.0, position.y);
+  float out_cm = bulk + hair * smoothstep(0.0, 6.0, dot(crown, vec4(position, 1.0)));
   vec4 p = m * vec4(position + normal * out_cm, 1.0);
   n = mat3(m) * normal; st = uv; place = p.xyz;
   gl_Position = camera * p;
@@ -157,6 +157,7 @@ class Renderer(Closing):
         context.enable(moderngl.DEPTH_TEST)
         self._set_uniforms(bones, scene)
         self._write("bare", scene.skin)
+        self._write("crown", scene.crown)
         for drawable in self._parts:
             drawable.texture.use(0)
             kind = drawable.part.material.rsplit("_", 1)[1]
@@ -164,7 +165,7 @@ class Renderer(Closing):
             self._write("tint", (scene.clothes if is_body else scene.head).T)
             self._write("pattern", scene.pattern if is_body else np.zeros(3))
             self._program["bulk"] = scene.bulk_cm if is_body else 0.0
-            self._write("hair", np.array([0.0 if is_body else scene.hair_cm, scene.brow_cm]))
+            self._program["hair"] = 0.0 if is_body else scene.hair_cm
             self._program["is_head"] = float(kind == "head")
             self._program["gloss"] = 0.12 if kind == "head" else 0.04
             drawable.vertices.render()

@@ -8,6 +8,8 @@ from train.synth.body import Body
 from train.synth.rotations import Floats, about, nod_turn_tilt, unit
 
 _NEAR, _FAR = 5.0, 2000.0
+_BROW_CM = 4.0
+"""From the eyes up to where hair grows."""
 SHOWN_CM = (66.0, 120.0)
 """Of a person's height, in the picture: head and elbows at least."""
 PORTRAIT_CM = (42.0, 90.0)
@@ -112,8 +114,8 @@ class Scene:
     """By how much the body is thicker than the avatar's."""
     hair_cm: float
     """Likewise the hair."""
-    brow_cm: float
-    """Height in the A-pose above which hair grows."""
+    crown: Floats
+    """float32 [4]: times (x, y, z, 1) of a vertex of the head it is its height above the brow."""
 
     def lights(self) -> dict[str, Floats]:
         """The shader's uniforms of these names."""
@@ -186,8 +188,15 @@ def draw_scene(
         pattern=np.zeros(3, np.float32),
         bulk_cm=0.0,
         hair_cm=0.0,
-        brow_cm=float(body.landmarks["eyes"].point[1]) + 4.0,
+        crown=_crown(body),
     )
+
+
+def _crown(body: Body) -> Floats:
+    head = body.bone("Head")
+    to_rest = body.rest[head] @ body.avatar.inverse_bind[head]
+    brow = np.array([0, 0, 0, body.landmarks["eyes"].point[1] + _BROW_CM])
+    return np.asarray(to_rest[1] - brow, np.float32)
 
 
 def disguised(rng: np.random.Generator, scene: Scene) -> Scene:

@@ -18,7 +18,7 @@ from train.synth.controls import still
 from train.synth.keypoints import carry, openpose, openpose_places
 from train.synth.render import Renderer
 from train.synth.rig import pose
-from train.synth.scene import Scene, draw_camera, draw_scene
+from train.synth.scene import Scene, disguised, draw_camera, draw_scene
 
 SIZE = (180, 320)
 GREEN = np.full((*SIZE, 3), (0, 255, 0), np.uint8)
@@ -141,3 +141,51 @@ def test_without_egl_it_is_said_what_to_install() -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert "RuntimeUnavailable: rendering needs OpenGL through EGL" in last
     assert "libegl1" in last
+
+
+def test_looks_change_what_they_are_meant_to(renderer: Renderer, man: Body) -> None:
+    """His polo shirt leaves the arms bare."""
+    renderer.show(man.avatar)
+    place = scene(man)
+    bones = skin_matrices(man, man.rest)
+    first = renderer.draw(bones, NO_SHAPES, place, GREEN)
+
+    def changed(**looks: object) -> np.ndarray:
+        other = renderer.draw(bones, NO_SHAPES, replace(place, **looks), GREEN)  # type: ignore[arg-type]
+        return np.asarray(abs(other.astype(int) - first).max(-1) > 8)
+
+    def at(bone: str) -> tuple[int, int]:
+        x, y = place.camera.project(man.rest[man.bone(bone), :3, 3], SIZE).astype(int)
+        return int(y), int(x)
+
+    person = is_person(first)
+    dark = changed(skin=np.full(3, 0.3, np.float32))
+    striped = changed(pattern=np.array([60, 0, 0.5], np.float32))
+    assert dark[at("Head")]
+    assert dark[at("L Forearm")]
+    assert not dark[at("Spine1")]
+    assert striped[at("Spine1")[0] - 10 :, at("Spine1")[1] - 20 : at("Spine1")[1] + 20].any()
+    assert not striped[: at("Neck")[0] - 8].any()
+    assert not (dark | striped)[~person].any()
+    brow = place.camera.project(man.landmarks["eyes"].point, SIZE)[1] - 2
+    hair = np.argwhere(changed(hair_cm=5.0) & ~person)
+    assert len(hair) > 10
+    assert hair[:, 0].max() < brow + 3
+    bulk = np.argwhere(changed(bulk_cm=1.5) & ~person)
+    assert bulk[:, 0].min() > at("Head")[0]
+    assert len(bulk) > 50
+
+
+def test_disguises_are_of_many_colours_and_keep_the_view(man: Body) -> None:
+    place, rng = scene(man), np.random.default_rng(2)
+    drawn = [disguised(rng, place) for _ in range(200)]
+    assert 0.15 < np.mean([other is place for other in drawn]) < 0.35
+    for other in drawn:
+        assert other.camera is place.camera
+        assert (other.skin > 0).all()
+    tones = np.array([other.skin for other in drawn])
+    assert tones[:, 0].min() < 0.35
+    assert tones[:, 0].max() > 1.0
+    assert (tones[:, 2] <= tones[:, 0] + 0.2).all()
+    assert {bool(other.pattern[2]) for other in drawn} == {True, False}
+    assert {bool(other.hair_cm) for other in drawn} == {True, False}
