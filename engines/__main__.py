@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from tqdm import tqdm
 
 from engines.bench import BenchReport, bench
+from engines.build_progress import ticking
 from engines.bundle import load_bundle
 from engines.compile import BATCHES, compile_plan
 from engines.doctor import examine, table
@@ -65,6 +66,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         def report(share: float) -> None:
             if not bars:
                 bars.append(stack.enter_context(_progress_bar(bundle.manifest.id)))
+                stack.enter_context(ticking(bars[0]))
             bars[0].update(share - bars[0].n)
 
         done = compile_plan(

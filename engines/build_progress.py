@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass
@@ -70,3 +71,28 @@ class BuildProgress:
         inner = [self._share_of(n) for n, p in self._phases.items() if p.parent == name]
         part = sum(inner) / len(inner) if inner else 0.0
         return min((phase.num_done + min(part, 1.0)) / phase.num_steps, 1.0)
+
+
+class Bar(Protocol):
+    """What of a progress bar `ticking` needs; tqdm's has it."""
+
+    def refresh(self) -> object:
+        """Show it as it is now."""
+
+
+@contextmanager
+def ticking(bar: Bar, every_s: float = 1.0) -> Iterator[None]:
+    """Its clock goes on inside, also where nothing is reported: TensorRT 8.5 reports nothing."""
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(every_s):
+            bar.refresh()
+
+    thread = threading.Thread(target=tick, name="ticking", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

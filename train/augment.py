@@ -27,7 +27,7 @@ class Augmentation:
     shift: float = 0.06
     """The region moves by up to so much of its side, and zooms as much."""
     build: float = 0.08
-    """Width over height of everything seen varies by up to so much: people are built differently."""
+    """Width over height of all that is seen varies by up to so much: people are built otherwise."""
     bend: float = 0.022
     """Faces are moved, turned and bent smoothly, by so much of their side: standard deviation at
     each of 3 x 3 places. No two people are built alike, and a data set may show only a few."""

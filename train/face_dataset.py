@@ -33,7 +33,7 @@ from train.synth.keypoints import Place, carry
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
-from train.synth.scene import draw_scene, look_at, disguised
+from train.synth.scene import disguised, draw_scene, look_at
 from train.synth.script import portrait
 from train.turns import AMONG, Kept, turn
 

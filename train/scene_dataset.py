@@ -36,7 +36,7 @@ from train.synth.motion import RATE_HZ, draw_end, estimated
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
-from train.synth.scene import Camera, CutCamera, Scene, draw_scene, disguised
+from train.synth.scene import Camera, CutCamera, Scene, disguised, draw_scene
 from train.synth.script import draw_labels, untrimmed
 from train.turns import AMONG, Kept, turn
 

@@ -2,13 +2,14 @@
 
 import re
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from engines.__main__ import main
-from engines.build_progress import BuildProgress
+from engines.build_progress import BuildProgress, ticking
 from engines.bundle import load_bundle, sha256_of
 from engines.compile import compile_plan, find_plan
 from engines.errors import (
@@ -286,3 +287,20 @@ def test_the_gpu_s_libraries_are_imported_where_they_are_wrapped_only() -> None:
         ("doctor.py", "pycuda"),
         ("doctor.py", "cuda"),
     }
+
+
+def test_the_clock_of_a_build_goes_on_while_nothing_is_reported() -> None:
+    ticks, enough = [], threading.Event()
+
+    class Clock:
+        def refresh(self) -> None:
+            ticks.append(threading.current_thread().name)
+            if len(ticks) == 3:
+                enough.set()
+
+    with ticking(Clock(), every_s=0.01):
+        assert enough.wait(10)
+    seen = len(ticks)
+    assert set(ticks) == {"ticking"}
+    time.sleep(0.05)
+    assert len(ticks) == seen  # it has ended with the build

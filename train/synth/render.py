@@ -20,7 +20,8 @@ from train.synth.scene import Scene
 _MAX_BONES = 96
 _VERTEX = """
 #version 330
-uniform mat4 bones[96]; uniform mat4 camera; uniform float bulk; uniform float hair; uniform vec4 crown;
+uniform mat4 bones[96]; uniform mat4 camera;
+uniform float bulk; uniform float hair; uniform vec4 crown;
 in vec3 position; in vec3 normal; in vec2 uv; in vec4 joints; in vec4 weights;
 out vec3 n; out vec2 st; out vec3 place;
 void main() {
@@ -37,7 +38,8 @@ _FRAGMENT = """
 #version 330
 uniform sampler2D picture; uniform vec3 key; uniform vec3 key_colour; uniform vec3 fill;
 uniform vec3 fill_colour; uniform vec3 sky; uniform vec3 ground; uniform vec3 eye;
-uniform vec3 pattern; uniform mat3 tint; uniform vec3 bare; uniform float is_head; uniform float gloss;
+uniform vec3 pattern; uniform mat3 tint; uniform vec3 bare;
+uniform float is_head; uniform float gloss;
 in vec3 n; in vec2 st; in vec3 place; out vec4 colour;
 void main() {
   vec4 texel = texture(picture, st);
