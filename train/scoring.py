@@ -126,7 +126,9 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
     spec = scorer.manifest.window
     span = min(spec.span_s, video.end - video.start)
     first = video.start + span
-    ends = np.arange(first, video.end + 1e-6, hop_s)
+    # At frames, as live windows do and as those did that training saw.
+    due = np.arange(first, video.end + 1e-6, hop_s)
+    ends = np.array([store.last_frame(video.id, t) for t in due])
     probs: dict[str, list[Probs]] = {o.task: [] for o in scorer.manifest.outputs}
     covered: list[float] = []
     for lo in range(0, len(ends), _BATCH):
