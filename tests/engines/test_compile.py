@@ -2,14 +2,12 @@
 
 import re
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from engines.__main__ import main
-from engines.build_progress import BuildProgress, ticking
 from engines.bundle import load_bundle, sha256_of
 from engines.compile import compile_plan, find_plan
 from engines.errors import (
@@ -240,22 +238,6 @@ def test_the_command_refuses_other_devices_and_batches(
         main(["compile", str(tiny), "--batch", "1,x"])
 
 
-def test_nested_phases_become_one_share_that_only_grows() -> None:
-    shares: list[float] = []
-    progress = BuildProgress(shares.append)
-    progress.start("build", None, 2)
-    progress.start("tactics", "build", 4)
-    for step in range(4):
-        assert progress.step("tactics", step)
-    progress.finish("tactics")
-    progress.step("build", 0)
-    progress.start("more", "build", 10)
-    progress.step("more", 0)
-    progress.step("never begun", 5)
-    progress.finish("build")
-    assert shares == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.55, 1.0])
-
-
 def test_ctrl_c_within_a_build_stops_it(modern: FakeMachine, tiny: Path) -> None:
     def interrupted(share: float) -> None:
         if 0 < share < 1:
@@ -287,20 +269,3 @@ def test_the_gpu_s_libraries_are_imported_where_they_are_wrapped_only() -> None:
         ("doctor.py", "pycuda"),
         ("doctor.py", "cuda"),
     }
-
-
-def test_the_clock_of_a_build_goes_on_while_nothing_is_reported() -> None:
-    ticks, enough = [], threading.Event()
-
-    class Clock:
-        def refresh(self) -> None:
-            ticks.append(threading.current_thread().name)
-            if len(ticks) == 3:
-                enough.set()
-
-    with ticking(Clock(), every_s=0.01):
-        assert enough.wait(10)
-    seen = len(ticks)
-    assert set(ticks) == {"ticking"}
-    time.sleep(0.05)
-    assert len(ticks) == seen  # it has ended with the build
