@@ -204,6 +204,10 @@ def disguised(rng: np.random.Generator, scene: Scene) -> Scene:
 
     A few avatars have few looks, and a network that saw no others fails on them. One in four stays
     as it is.
+
+    Args:
+        rng: decides.
+        scene: stays as it is; camera and light are the same in what is returned.
     """
     if rng.random() < 0.25:
         return scene
@@ -212,7 +216,7 @@ def disguised(rng: np.random.Generator, scene: Scene) -> Scene:
     melanin = np.exp(rng.uniform(np.log(0.28), np.log(1.15)))
     tone = melanin ** np.array([1.0, 1.12, 1.2])  # the darker, the more saturated
     grey = np.full((3, 3), 1 / 3)
-    turned = about(unit(np.ones(3, np.float32)), np.float32(rng.uniform(-np.pi, np.pi)))
+    turned = _hues_turned(rng.uniform(-np.pi, np.pi))
     colourful = rng.uniform(0.0, 1.0)
     clothes = (colourful * turned + (1 - colourful) * grey) * np.exp(rng.uniform(-1.6, 0.25))
     return replace(
@@ -228,6 +232,10 @@ def disguised(rng: np.random.Generator, scene: Scene) -> Scene:
 
 def _dyed(rng: np.random.Generator) -> Floats:
     """Hues turned about grey, but mildly: hands and clothes share a picture."""
-    grey = unit(np.ones(3, np.float32))
-    turned = about(grey, np.float32(rng.normal(0, 0.45)))
+    turned = _hues_turned(rng.normal(0, 0.45))
     return np.asarray(turned * rng.uniform(0.7, 1.25), np.float32)
+
+
+def _hues_turned(angle: float) -> Floats:
+    """float32 [3, 3]: colours turned about grey by so many rad."""
+    return about(unit(np.ones(3, np.float32)), np.float32(angle))
