@@ -1,6 +1,7 @@
 """Which NVIDIA GPUs there are: asked of the driver itself, so that no library need be installed."""
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +46,15 @@ def dotted(version: tuple[int, ...]) -> str:
 
 
 def open_driver() -> Any:
-    """The driver's library.
+    """The driver's library, which loads kernels as they are called for unless told otherwise.
+
+    From CUDA 12.2 on it does so by itself. Before, TensorRT 8.5 has the driver load all of its
+    kernels whenever it starts, and asks for this variable in its log; torch sets it, too.
 
     Raises:
         NoGpu: there is none.
     """
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")  # read by the driver's first call
     for name in _NAMES:
         try:
             return ctypes.CDLL(name)

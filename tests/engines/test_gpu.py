@@ -1,5 +1,7 @@
 """What the driver says of its GPUs: the real ctypes calls, answered by a hand-written library."""
 
+import os
+
 import pytest
 
 import engines.gpu
@@ -45,3 +47,15 @@ def test_a_machine_without_a_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(engines.gpu, "_NAMES", ("libno_such_driver.so.1",))
     with pytest.raises(NoGpu, match="no NVIDIA driver"):
         open_driver()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "LAZY"), ("EAGER", "EAGER")])
+def test_the_driver_loads_kernels_when_they_are_called_for_unless_told_otherwise(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines.gpu, "_NAMES", (None,))  # this process stands in for the driver
+    monkeypatch.setenv("CUDA_MODULE_LOADING", before or "")
+    if before is None:
+        monkeypatch.delenv("CUDA_MODULE_LOADING")
+    open_driver()
+    assert os.environ["CUDA_MODULE_LOADING"] == after
