@@ -146,7 +146,10 @@ InputSpec = Annotated[RgbInput | PoseInput | FaceInput, Field(discriminator="mod
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Thresholds:
-    """On smoothed probabilities: a state is entered at `on` and left below `off`."""
+    """On smoothed probabilities: entered at `on` and left below `off`.
+
+    Of a state its own probability, of events that of any: 1 less the background's.
+    """
 
     on: Share
     off: Share

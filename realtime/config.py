@@ -35,6 +35,8 @@ class Config:
     """Shorter gestures are discarded."""
     gap_s: _NotNegative = 0.4
     """Two intervals of one gesture that are closer than this are one."""
+    split_s: _NotNegative = 0.75
+    """Another gesture begins where it is clearly likelier than the present one for this long."""
     state_tau_s: _NotNegative = 2.0
     """Time constant of the moving average over emotion probabilities: emotion is a slow state."""
     emotion: bool = True

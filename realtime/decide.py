@@ -14,6 +14,7 @@ import numpy as np
 from engines.manifest import OutputSpec
 from realtime.config import Config
 from realtime.records import Estimate, Event, Floats, Prediction
+from realtime.segment import EventSegmenter
 
 TOP = 5
 
@@ -50,97 +51,6 @@ class Smoother:
         self._mean = None
 
 
-@dataclass
-class _Interval:
-    start: float
-    end: float
-    apex: float
-    peak: float
-    is_open: bool = True
-
-
-class EventSegmenter:
-    """Closed intervals of each class: entered at `on`, left below `off`.
-
-    Short ones are discarded and near ones merged, so an event becomes known `gap_s` after its end.
-    """
-
-    def __init__(self, output: OutputSpec, *, min_s: float, gap_s: float) -> None:
-        self._output, self._min_s, self._gap_s = output, min_s, gap_s
-        self._intervals: dict[int, _Interval] = {}
-        self._last: tuple[float, Floats] | None = None
-
-    def step(self, probs: Floats, t: float) -> list[Event]:
-        """Take smoothed probabilities [K] at stream time `t`; return events that became final."""
-        events = []
-        before_t, before = self._last if self._last is not None else (t, probs)
-        for k in range(len(probs)):
-            if k == self._output.background:
-                continue
-            was, now = float(before[k]), float(probs[k])
-            interval = self._intervals.get(k)
-            if interval is not None and not interval.is_open and t - interval.end > self._gap_s:
-                events += self._close(k)
-                interval = None
-            self._follow(k, interval, (before_t, was), (t, now))
-        self._last = (t, probs)
-        return events
-
-    def _follow(
-        self,
-        k: int,
-        interval: _Interval | None,
-        before: tuple[float, float],
-        present: tuple[float, float],
-    ) -> None:
-        on, off = self._output.thresholds.on, self._output.thresholds.off
-        t, p = present
-        if p >= on and interval is None:
-            self._intervals[k] = _Interval(_crossing(before, present, on), t, t, p)
-        elif interval is not None:
-            if p >= on:
-                interval.is_open = True
-            if interval.is_open:
-                if p < off:
-                    interval.is_open, interval.end = False, _crossing(before, present, off)
-                else:
-                    interval.end = t
-            if p > interval.peak:
-                interval.apex, interval.peak = t, p
-
-    def flush(self) -> list[Event]:
-        """End all intervals where they are: the stream is over or interrupted."""
-        events = [event for k in sorted(self._intervals) for event in self._close(k)]
-        self._last = None
-        return events
-
-    def open_label(self) -> tuple[int, float] | None:
-        """(class, start in stream s) of the strongest interval that is open now, or None."""
-        if self._last is None:
-            return None
-        probs = self._last[1]
-        is_open = [k for k, interval in self._intervals.items() if interval.is_open]
-        if not is_open:
-            return None
-        k = max(is_open, key=lambda k: probs[k])
-        return k, self._intervals[k].start
-
-    def _close(self, k: int) -> list[Event]:
-        i = self._intervals.pop(k)
-        if i.end - i.start < self._min_s:
-            return []
-        return [
-            Event(
-                task=self._output.task,
-                label=self._output.class_names[k],
-                start=i.start,
-                end=i.end,
-                apex=min(max(i.apex, i.start), i.end),
-                peak=i.peak,
-            )
-        ]
-
-
 class _TaskDecider:
     """Smoothing, segmentation and the present estimate of one task."""
 
@@ -151,7 +61,13 @@ class _TaskDecider:
         self._segmenter = (
             None
             if is_state
-            else EventSegmenter(spec.output, min_s=config.min_s, gap_s=config.gap_s)
+            else EventSegmenter(
+                spec.output,
+                min_s=config.min_s,
+                gap_s=config.gap_s,
+                split_s=config.split_s,
+                lag_s=config.tau_s,
+            )
         )
         # Without a prediction for this long, the last one says nothing about the present.
         self._stale_s = max(5.0, 6 * config.hop_s)
@@ -276,11 +192,3 @@ class Decider:
 
 def _in_order(events: list[Event]) -> tuple[Event, ...]:
     return tuple(sorted(events, key=lambda e: (e.start, e.task, e.label)))
-
-
-def _crossing(before: tuple[float, float], present: tuple[float, float], level: float) -> float:
-    """Time at which the straight line between two (t, p) points passes `level`."""
-    (t0, p0), (t1, p1) = before, present
-    if p0 == p1 or not min(p0, p1) <= level <= max(p0, p1):
-        return t1
-    return t0 + (t1 - t0) * (level - p0) / (p1 - p0)

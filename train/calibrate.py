@@ -32,8 +32,8 @@ from train.metrics import Probs, Reliability, reliability
 from train.scoring import ScoredVideo, live_states
 from train.spotting import spot
 
-_ON = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
-_OFF = (0.5, 0.7, 0.85)
+_ON = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+_OFF = (0.5, 0.7, 0.85, 1.0)
 """Shares of `on`."""
 _STATE_ON = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 _STATE_OFF = (0.05, 0.1)

@@ -6,7 +6,7 @@ import pytest
 
 from engines.manifest import OutputSpec, Thresholds
 from realtime.config import Config
-from realtime.decide import Decider, EventSegmenter, Smoother, TaskSpec
+from realtime.decide import Decider, Smoother, TaskSpec
 from realtime.records import Event, Prediction
 
 CLASSES = ("ears", "neck", "nothing")
@@ -103,8 +103,8 @@ def test_events_do_not_depend_on_the_hop() -> None:
     config = Config(tau_s=0.3, min_s=0.3, gap_s=0.4)
     for hop in (0.1, 0.25):
         (event,) = run([(i * hop, probability(i * hop)) for i in range(int(5 / hop))], config)
-        assert event.start == pytest.approx(1.2, abs=0.25)
-        assert event.end == pytest.approx(3.2, abs=0.25)
+        assert event.start == pytest.approx(1.0, abs=0.3)  # the average's lag is taken out
+        assert event.end == pytest.approx(3.0, abs=0.3)
 
 
 def test_smoother_follows_a_step_with_its_time_constant_at_any_rate() -> None:
@@ -171,14 +171,3 @@ def test_nothing_goes_on_from_one_person_to_the_next() -> None:
     (estimate,), events = decider.step([other], now=1.5, stretch=1)
     assert dict(estimate.top)["ears"] == pytest.approx(0.2), "nothing of the first is left"
     assert events == ()
-
-
-def test_segmenter_reports_in_time_order_and_only_once() -> None:
-    segmenter = EventSegmenter(GESTURES, min_s=0.1, gap_s=0.1)
-    events = []
-    for i in range(20):
-        p = [0.9, 0.0, 0.1] if i < 8 else [0.0, 0.9, 0.1]
-        events += segmenter.step(np.array(p, np.float32), i * 0.25)
-    events += segmenter.flush()
-    assert [e.label for e in events] == ["ears", "neck"]
-    assert segmenter.flush() == []

@@ -114,7 +114,7 @@ def test_the_same_input_gives_the_same_events_offline_and_live(bundle: Path) -> 
     expected = [p for s in snapshots for p in s.predictions]
     expected_events = [e for s in snapshots for e in s.new_events]
     assert len(expected) > 30
-    assert len(expected_events) > 3, "the test needs events to compare"
+    assert len(expected_events) > 1, "the test needs events to compare"
     predicted: list[Prediction] = []
     events: list[Event] = []
     session = LiveSession([bundle], CONFIG, "cpu", perceive=perceive)

@@ -28,9 +28,12 @@ def fitting_bundle(folder: Path, *, face_size: int = FACE_SIDE, **changes: Any) 
     return write_tiny_bundle(folder, perception=perception, **changes)
 
 
-def gesture_probs(label: int, sure: float) -> Probs:
-    """One row: `sure` for the label, the rest spread evenly."""
+def gesture_probs(label: int, sure: float, *, evenly: bool = False) -> Probs:
+    """One row: `sure` for the label, the rest for no gesture; of that, or if so told, evenly."""
     row = np.full(len(MICRO_GESTURES), (1 - sure) / (len(MICRO_GESTURES) - 1), np.float32)
+    if label != ILLUSTRATIVE and not evenly:
+        row[:] = 1e-6
+        row[ILLUSTRATIVE] = 1 - sure
     row[label] = sure
     return row
 
@@ -45,6 +48,7 @@ def scored_video(
     subject: str = "s",
     hop_s: float = 0.25,
     coverage: Mapping[int, float] | None = None,
+    evenly: bool = False,
 ) -> ScoredVideo:
     """A video from 0 s, whose first window is about 0.5 s.
 
@@ -57,6 +61,7 @@ def scored_video(
         subject: who is seen.
         hop_s: between windows.
         coverage: window -> its coverage, where that is not 1.
+        evenly: see `gesture_probs`.
     """
     count = len(said)
     ends = SPAN_S + hop_s * np.arange(count)
@@ -72,7 +77,7 @@ def scored_video(
     return ScoredVideo(
         video=video, ends=ends, at=ends - SPAN_S / 2,
         probs={
-            "micro_gesture": np.stack([gesture_probs(*item) for item in said]),
+            "micro_gesture": np.stack([gesture_probs(*item, evenly=evenly) for item in said]),
             "emotion": np.stack([1 - yes, yes], axis=1),
         },
         coverage=covered,

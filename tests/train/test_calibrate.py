@@ -16,7 +16,7 @@ from engines.postprocess import softmax
 from engines.verify import verify
 from realtime.config import Config
 from tests.engines.tiny_bundle import tiny_manifest, write_tiny_bundle
-from tests.train.scored import fitting_bundle, scored_video, told
+from tests.train.scored import fitting_bundle, gesture_probs, scored_video, told
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import VIDEOS, without_emotion, write_tiny_store
 from train.__main__ import main
@@ -49,7 +49,8 @@ def overconfident() -> list[tuple[int, float]]:
 def test_calibration_mends_what_is_too_sure_and_is_multiplied_into_the_manifest() -> None:
     outputs = tuple(replace(o, temperature=2.0) for o in MANIFEST.outputs)
     before = replace(MANIFEST, outputs=outputs)
-    manifest, (found,) = calibrate([scored_video("a", overconfident(), SPANS)], before, CONFIG)
+    scored = scored_video("a", overconfident(), SPANS, evenly=True)
+    manifest, (found,) = calibrate([scored], before, CONFIG)
     assert found.task == "micro_gesture"
     assert found.before.ece == pytest.approx(0.99 - 16 / 25, abs=1e-4)
     assert found.after.ece < 0.02
@@ -60,13 +61,13 @@ def test_calibration_mends_what_is_too_sure_and_is_multiplied_into_the_manifest(
 
 
 def test_thresholds_of_events_are_those_of_the_best_f1_through_the_live_decisions() -> None:
-    """The gestures are said with 0.6, a false one with 0.45: only in between all is right."""
-    said = [(k, 0.6) if k != ILLUSTRATIVE else (9, 0.45) for k, _ in told(SPANS, 7.0)]
+    """The gestures are said with 0.9, a false one with 0.4: only in between all is right."""
+    said = [(k, 0.9) if k != ILLUSTRATIVE else (9, 0.4) for k, _ in told(SPANS, 7.0)]
     # So many windows of each confidence are right that the temperature stays near 1.
     manifest, (found,) = calibrate([scored_video("a", said, SPANS)], MANIFEST, CONFIG)
-    on = manifest.outputs[0].thresholds.on
-    rescaled = softmax(np.log(np.array([[0.45] + [0.55 / 31] * 31], np.float32)), found.temperature)
-    assert on > rescaled[0, 0]
+    rows = np.stack([gesture_probs(4, 0.9), gesture_probs(9, 0.4)])
+    right, wrong = 1 - softmax(np.log(rows), found.temperature)[:, ILLUSTRATIVE]
+    assert wrong < manifest.outputs[0].thresholds.on <= right
     assert found.goal == pytest.approx(1.0)
     assert found.goal_name == "spotting F1"
 
