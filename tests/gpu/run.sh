@@ -10,6 +10,7 @@
 #                pip wheel --no-deps -w tests/gpu/wheels pycuda     (needs the CUDA toolkit)
 # PYTHON=EXE   use this environment as it is and install nothing.
 # RECIPE=NAME  what is exported, with random weights (default: joint); BUNDLE=DIR uses that bundle instead.
+# LIMIT=TIME   ends a step that takes longer (as `timeout` reads it, say 5m): for a machine that is lent for minutes.
 #
 # A step that fails does not end the run: report.json says of each what ran and how it ended.
 # Exit code: 0 all ran and passed, 1 some did not, 3 there is no GPU and nothing ran.
@@ -25,8 +26,9 @@ step() { # NAME COMMAND...
   local name=$1 started=$SECONDS code
   shift
   printf '\n== %s: %s\n' "$name" "$*"
-  "$@" 2>&1 | tee "$out/$name.log"
+  timeout --foreground --kill-after=30 "${LIMIT:-0}" "$@" 2>&1 | tee "$out/$name.log" # 0: no limit
   code=${PIPESTATUS[0]}
+  ((code == 124 || code == 137)) && printf 'ended at the limit of %s\n' "${LIMIT:-0}" | tee -a "$out/$name.log"
   report step "$name" "$code" $((SECONDS - started)) "$*"
   return "$code"
 }
@@ -82,7 +84,9 @@ else
   skip export "BUNDLE names one"
 fi
 device=ort-cuda:0 # unless TensorRT compiles
-for precision in fp32 bf16 fp16; do
+# The smallest first: its timings serve the others, and where time runs out there is something to measure.
+step compile-one "$python" -m engines compile "$bundle" --precision fp16 --batch 1 && device=cuda:0
+for precision in fp16 fp32 bf16; do
   step "compile-$precision" "$python" -m engines compile "$bundle" --precision "$precision" \
     --batch 1,4,16,32 && device=cuda:0
 done
