@@ -9,6 +9,7 @@ from torch import Tensor
 from train.models.attention import AttentionConfig
 from train.models.fusion import (
     CrossModalTokenFusion,
+    FaceMapConfig,
     InterFusion,
     InterFusionConfig,
     SceneConfig,
@@ -25,6 +26,9 @@ GESTURE = TokenFusionConfig(
     scene=SCENE, pose_channels=10, pose_clock=TokenClock(SAMPLES, 4, 2.0), joints=JOINTS,
     attention=ATTENTION, num_classes=7, rgb_dropout=0.0, pose_dropout=0.0,
 )  # fmt: skip
+WITH_FACES = replace(
+    GESTURE, faces=FaceMapConfig(9, TokenClock(FACES, 1, 2.0), grid=(3, 2), dropout=0.0)
+)
 EMOTION = InterFusionConfig(
     scene=SCENE, face_channels=9, face_clock=TokenClock(FACES, 1, 2.0),
     attention=ATTENTION, num_classes=2, rgb_dropout=0.0, face_dropout=0.0,
@@ -50,6 +54,10 @@ def seen_poses() -> Tensor:
 
 def faces() -> Tensor:
     return torch.randn(B, FACES, 9)
+
+
+def face_maps() -> Tensor:
+    return torch.randn(B * FACES, 9, 3, 2)
 
 
 def test_logits_depend_on_every_modality_and_stream() -> None:
@@ -99,6 +107,51 @@ def test_a_window_without_any_pose_or_face_is_finite_and_still_reads_the_scene()
         assert not torch.allclose(logits, logits_other, atol=1e-4)
 
 
+def test_a_gesture_is_told_by_each_cell_of_a_face_that_is_there() -> None:
+    net = CrossModalTokenFusion(WITH_FACES).eval()
+    a, pose, mask, maps = rgb(), streams(), [seen_poses()] * 2, face_maps()
+    there = torch.ones(B, FACES)
+    there[0, 1] = 0
+    logits = net(a, pose, mask, (maps, there))
+    for window, crop, matters in ((0, 0, True), (0, 1, False), (1, 1, True)):
+        for row, column in ((0, 0), (2, 1)):
+            other = maps.clone()
+            other[window * FACES + crop, 0, row, column] += (
+                3  # of one channel: the norm takes out what all share
+            )
+            changed = net(a, pose, mask, (other, there))
+            equal = [torch.allclose(changed[i], logits[i], atol=1e-5) for i in range(B)]
+            assert equal == [not (matters and i == window) for i in range(B)]
+    turned = maps.flip(3)  # where in the face something is counts, not only what it is
+    assert not torch.allclose(net(a, pose, mask, (turned, there)), logits, atol=1e-4)
+
+
+def test_without_faces_the_others_decide_whether_or_not_there_is_a_place_for_them() -> None:
+    net, plain = CrossModalTokenFusion(WITH_FACES).eval(), CrossModalTokenFusion(GESTURE).eval()
+    plain.load_state_dict(net.state_dict(), strict=False)
+    a, pose, mask, maps = rgb(), streams(), [seen_poses()] * 2, face_maps()
+    expected = plain(a, pose, mask)
+    for faces_ in (None, (maps, torch.zeros(B, FACES))):
+        torch.testing.assert_close(net(a, pose, mask, faces_), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(plain(a, pose, mask, (maps, torch.ones(B, FACES))), expected)
+
+
+def test_training_takes_the_faces_from_some_windows() -> None:
+    assert WITH_FACES.faces is not None
+    some = replace(WITH_FACES, faces=replace(WITH_FACES.faces, dropout=0.5))
+    net = CrossModalTokenFusion(some)
+    assert net.faces is not None
+    for _ in range(20):
+        _, seen = net.faces(face_maps(), torch.ones(B, FACES))
+        assert all(row.all() or not row.any() for row in seen)  # of a window all or none
+        if 0 < seen.any(dim=1).sum() < B:
+            break
+    else:
+        pytest.fail("no window among others lost its faces")
+    _, seen = net.eval().faces(face_maps(), torch.ones(B, FACES))
+    assert seen.all()
+
+
 def test_one_window_does_not_see_its_neighbours_in_the_batch() -> None:
     net = CrossModalTokenFusion(GESTURE).eval()
     a, pose, mask = rgb(), streams(), seen_poses()
@@ -110,10 +163,11 @@ def test_one_window_does_not_see_its_neighbours_in_the_batch() -> None:
 
 
 def test_gradients_are_finite_and_reach_all_parameters() -> None:
-    gesture, emotion = CrossModalTokenFusion(GESTURE), InterFusion(EMOTION)
+    gesture, emotion = CrossModalTokenFusion(WITH_FACES), InterFusion(EMOTION)
     pose_mask, face_mask = seen_poses(), torch.ones(B, FACES)
     pose_mask[0], face_mask[0] = 0, 0  # nothing at all: the learned missing tokens are read
-    loss = gesture(rgb(), streams(), [pose_mask] * 2).square().sum()
+    maps = (face_maps(), face_mask)
+    loss = gesture(rgb(), streams(), [pose_mask] * 2, maps).square().sum()
     loss = loss + emotion(rgb(), faces(), face_mask).square().sum()
     loss.backward()
     for net in (gesture, emotion):
@@ -188,6 +242,8 @@ def test_dropping_both_modalities_is_refused() -> None:
         replace(GESTURE, rgb_dropout=0.6, pose_dropout=0.6)
     with pytest.raises(ValueError, match="shares of at most 1"):
         replace(EMOTION, rgb_dropout=-0.1)
+    with pytest.raises(ValueError, match=r"1\.5 must be a share"):
+        FaceMapConfig(9, TokenClock(FACES, 1, 2.0), grid=(3, 2), dropout=1.5)
 
 
 def test_steps_of_all_modalities_share_one_clock_in_seconds() -> None:

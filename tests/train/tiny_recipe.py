@@ -6,7 +6,13 @@ from engines.manifest import FaceInput, PoseInput, RgbInput
 from engines.skeleton import UPPER25
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
-from train.models.fusion import InterFusionConfig, SceneConfig, TokenClock, TokenFusionConfig
+from train.models.fusion import (
+    FaceMapConfig,
+    InterFusionConfig,
+    SceneConfig,
+    TokenClock,
+    TokenFusionConfig,
+)
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig
@@ -56,6 +62,8 @@ def _net(span_s: float) -> NetConfig:
         size=FACE_SIDE, embed_dim=16, depths=(2, 1), heads=(1, 2), recognition_dim=8,
         attention_dims=(8, 8), gate_dim=4, branches=(EXPRESSION_BRANCH,), tasks=(EXPRESSION,),
     )  # fmt: skip
+    clock, side = TokenClock(FACES, 1, span_s), swinface.grid(1)
+    faces = FaceMapConfig(sum(swinface.source_dims), clock, (side, side), dropout=0.1)
     scene = SceneConfig(32, TokenClock(FRAMES, 2, span_s), (4, 4))
     return NetConfig(
         mvit,
@@ -65,12 +73,13 @@ def _net(span_s: float) -> NetConfig:
             TokenFusionConfig(
                 scene=scene, pose_channels=16, pose_clock=TokenClock(POSES, 4, span_s), joints=25,
                 attention=_ATTENTION, num_classes=32, rgb_dropout=0.1, pose_dropout=0.1,
+                faces=faces,
             ),
         ),
         EmotionConfig(
             swinface,
             InterFusionConfig(
-                scene=scene, face_channels=16, face_clock=TokenClock(FACES, 1, span_s),
+                scene=scene, face_channels=16, face_clock=clock,
                 attention=_ATTENTION, num_classes=2, rgb_dropout=0.1, face_dropout=0.1,
             ),
         ),

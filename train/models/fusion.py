@@ -63,6 +63,22 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
+class FaceMapConfig:
+    """The maps that SwinFace makes of face crops, `Features.sources`: a token a cell."""
+
+    channels: int
+    clock: TokenClock
+    grid: tuple[int, int]
+    """(H, W) tokens."""
+    dropout: float
+    """Share of training windows that lose their face tokens, beside what the others lose."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"dropout of faces {self.dropout} must be a share, 0 to 1")
+
+
+@dataclass(frozen=True)
 class TokenFusionConfig:
     """CrossModalTokenFusion: RGB tokens and the tokens of two pose streams."""
 
@@ -76,6 +92,8 @@ class TokenFusionConfig:
     """Share of training windows that lose their RGB tokens, if they have a pose at all."""
     pose_dropout: float
     """Share of training windows that lose their pose tokens."""
+    faces: FaceMapConfig | None = None
+    """Face crops too: a tenth of the person is the face, and half of the gestures are at it."""
 
     def __post_init__(self) -> None:
         _check_dropout(self.rgb_dropout, self.pose_dropout)
@@ -147,11 +165,41 @@ class SceneTokens(nn.Module):
         return (self.missing + self.whole + self.modality).expand(batch, -1, -1)
 
 
+class FaceMapTokens(nn.Module):
+    """The cells of face maps at the common width, with their embeddings."""
+
+    def __init__(self, config: FaceMapConfig, attention: AttentionConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        # The levels of the maps differ in scale, as nothing norms them.
+        self.norm = nn.LayerNorm(config.channels)
+        self.project = nn.Linear(config.channels, attention.width)
+        self.time = TimeEmbedding(config.clock, attention)
+        rows, columns = config.grid
+        self.row = _embedding(rows, 1, attention.width)
+        self.column = _embedding(1, columns, attention.width)
+        self.modality = _embedding(attention.width)
+        self.missing = _embedding(attention.width)
+
+    def forward(self, maps_NCHW: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens [B, T * H * W, W] and which were seen, of the maps of N = B * T crops."""
+        seen_BT = mask_BT > 0.5
+        if self.training:
+            seen_BT = seen_BT & (torch.rand(len(mask_BT), 1, device=mask_BT.device) >= self.dropout)
+        place_LW = (self.time()[:, None, None] + self.row + self.column).flatten(0, 2)
+        cells_NLC = self.norm(maps_NCHW.flatten(2).transpose(1, 2))
+        tokens_BTLW = self.project(cells_NLC).unflatten(0, (-1, mask_BT.shape[1]))
+        tokens_BTLW = torch.where(seen_BT[..., None, None], tokens_BTLW, self.missing)
+        seen_BTL = seen_BT[..., None].expand(-1, -1, tokens_BTLW.shape[2])
+        return tokens_BTLW.flatten(1, 2) + place_LW + self.modality, seen_BTL.flatten(1)
+
+
 class CrossModalTokenFusion(nn.Module):
     """Micro-gestures from MViT's tokens and the tokens of both 2s-AGCN streams.
 
-    Joint and bone tokens form one sequence; `blocks` bidirectional cross-attention blocks; each
-    side is pooled by attention; a gate per channel weighs the two: g * rgb + (1 - g) * pose.
+    Joint and bone tokens form one sequence, and the cells of face maps, where it is fed them, go
+    on with it; `blocks` bidirectional cross-attention blocks; each side is pooled by attention; a
+    gate per channel weighs the two: g * rgb + (1 - g) * pose.
     """
 
     def __init__(self, config: TokenFusionConfig) -> None:
@@ -168,6 +216,7 @@ class CrossModalTokenFusion(nn.Module):
         self.time = TimeEmbedding(config.pose_clock, attention)
         self.joint = _embedding(config.joints, attention.width)
         self.missing = _embedding(attention.width)
+        self.faces = FaceMapTokens(config.faces, attention) if config.faces else None
         self.blocks = nn.ModuleList(
             CrossBlock(attention, is_gated=False) for _ in range(attention.blocks)
         )
@@ -182,6 +231,7 @@ class CrossModalTokenFusion(nn.Module):
         rgb_BLC: Tensor | None,
         streams_BCTV: Sequence[Tensor],
         masks_BTV: Sequence[Tensor],
+        faces: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Logits float32 [B, num_classes].
 
@@ -190,6 +240,8 @@ class CrossModalTokenFusion(nn.Module):
             streams_BCTV: features of the joint stream and of the bone stream, T token steps.
             masks_BTV: for each stream which joints were seen (1) in which *sample*; a token counts
                 as seen if one of the samples about its centre was.
+            faces: maps [B * Tf, C, H, W] of face crops, and float [B, Tf], 1 where there was a
+                face; None if there are none, or the config has no place for them.
         """
         stride = self.config.pose_clock.stride
         masks = torch.stack([_token_mask(mask, stride) for mask in masks_BTV], dim=1)
@@ -202,8 +254,12 @@ class CrossModalTokenFusion(nn.Module):
                 is_training=self.training,
             )  # fmt: skip
             a_BLW = self.scene(rgb_BLC, rgb_seen)
-        b_BSW = self._pose_tokens(streams_BCTV, pose_seen)
-        usable = _usable(pose_seen)
+        b_BSW, seen_BS = self._pose_tokens(streams_BCTV, pose_seen), pose_seen
+        if self.faces is not None and faces is not None:
+            face_tokens, face_seen = self.faces(*faces)
+            b_BSW = torch.cat([b_BSW, face_tokens], dim=1)
+            seen_BS = torch.cat([seen_BS, face_seen], dim=1)
+        usable = _usable(seen_BS)
         for block in self.blocks:
             a_BLW, b_BSW = block(a_BLW, b_BSW, usable)
         rgb_BW, pose_BW = self.pool_rgb(a_BLW), self.pool_pose(b_BSW, usable)

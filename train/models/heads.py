@@ -3,7 +3,8 @@
 - Pictures come as bytes and are normalised first, see `train.models.pixels`.
 - One MViT trunk; its tokens go to the head of each task, so with both tasks it runs once a window.
 - The micro-gesture head is a 2s-AGCN and CrossModalTokenFusion. Bones are made in the graph; a bone
-  counts as seen if both its ends were, else it is 0.
+  counts as seen if both its ends were, else it is 0. Beside the emotion head it may also look at
+  what SwinFace's backbone makes of the face crops, which runs once for both.
 - The emotion head is SwinFace's backbone with the expression branch's feature attention, and
   InterFusion.
 - The networks differ only in what they are fed; their `forward` takes exactly the manifest's feeds,
@@ -60,6 +61,8 @@ class NetConfig:
     def __post_init__(self) -> None:
         if self.micro_gesture is None and self.emotion is None:
             raise ValueError("A net needs at least one head: micro_gesture, emotion or both")
+        if self.micro_gesture and self.micro_gesture.fusion.faces and self.emotion is None:
+            raise ValueError("Gestures are told by faces, too, only beside the emotion head")
 
 
 class MicroGestureHead(nn.Module):
@@ -72,15 +75,18 @@ class MicroGestureHead(nn.Module):
         self.bone_stream = AGCN(config.agcn)
         self.fusion = CrossModalTokenFusion(config.fusion)
 
-    def forward(self, rgb_BLC: Tensor | None, pose_BCTV: Tensor, mask_BTV: Tensor) -> Tensor:
+    def forward(
+        self, rgb_BLC: Tensor | None, pose_BCTV: Tensor, mask_BTV: Tensor,
+        faces: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
         """Float32 [B, num_classes]; C of the pose is 3, missing joints are 0 in pose and mask.
 
-        Without RGB tokens, the pose decides alone.
+        Without RGB tokens and faces (see `CrossModalTokenFusion`), the pose decides alone.
         """
         bone_mask_BTV = mask_BTV * mask_BTV[:, :, list(self.parents)]
         bones_BCTV = bones(pose_BCTV, self.parents) * bone_mask_BTV[:, None]
         streams = (self.joint_stream.features(pose_BCTV), self.bone_stream.features(bones_BCTV))
-        return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV))
+        return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces)
 
 
 class EmotionHead(nn.Module):
@@ -161,7 +167,9 @@ class JointNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Logits of micro_gesture and of emotion; arguments as of the other two networks."""
         tokens = self.trunk.tokens(self.pixels(rgb))
-        return self.micro_gesture(tokens, pose, pose_mask), self.emotion(tokens, face, face_mask)
+        faces = self.emotion.features(face)
+        gesture = self.micro_gesture(tokens, pose, pose_mask, (faces.sources, face_mask))
+        return gesture, self.emotion.judge(tokens, faces, face_mask)
 
 
 Net = MicroGestureNet | EmotionNet | JointNet
