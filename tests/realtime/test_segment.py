@@ -39,7 +39,8 @@ def test_an_event_has_its_whole_length_where_its_name_is_in_doubt() -> None:
     assert event.label == "ears"
     assert event.start < 0.25
     assert event.end > 1.5
-    assert (event.apex, event.peak) == (0.75, pytest.approx(0.9))
+    assert event.apex == 0.75
+    assert event.peak == pytest.approx(0.9)
 
 
 def test_what_is_like_nothing_in_particular_is_not_told() -> None:

@@ -139,16 +139,16 @@ def test_without_faces_the_others_decide_whether_or_not_there_is_a_place_for_the
 def test_training_takes_the_faces_from_some_windows() -> None:
     assert WITH_FACES.faces is not None
     some = replace(WITH_FACES, faces=replace(WITH_FACES.faces, dropout=0.5))
-    net = CrossModalTokenFusion(some)
-    assert net.faces is not None
+    tokens = CrossModalTokenFusion(some).faces
+    assert tokens is not None
     for _ in range(20):
-        _, seen = net.faces(face_maps(), torch.ones(B, FACES))
+        _, seen = tokens(face_maps(), torch.ones(B, FACES))
         assert all(row.all() or not row.any() for row in seen)  # of a window all or none
         if 0 < seen.any(dim=1).sum() < B:
             break
     else:
         pytest.fail("no window among others lost its faces")
-    _, seen = net.eval().faces(face_maps(), torch.ones(B, FACES))
+    _, seen = tokens.eval()(face_maps(), torch.ones(B, FACES))
     assert seen.all()
 
 
