@@ -188,19 +188,12 @@ def _outputs(net: NetConfig) -> tuple[OutputSpec, ...]:
 
 def _recipe(name: str, net: NetConfig, inputs: tuple[InputSpec, ...]) -> Recipe:
     storage = next(i.resize for i in inputs if isinstance(i, RgbInput))
+    window = WindowSpec(span_s=_SPAN_S, anchor=0.5, min_coverage=0.5, max_gap_s=0.5)
     return Recipe(
-        name=name,
-        net=net,
-        window=WindowSpec(span_s=_SPAN_S, anchor=0.5, min_coverage=0.5, max_gap_s=0.5),
-        layout="mediapipe33",
-        crop=_CROP,
-        storage=(storage, storage),
-        face_size=112,
-        inputs=inputs,
-        outputs=_outputs(net),
-        intended_use=_INTENDED_USE,
-        limits=_LIMITS,
-    )
+        name=name, net=net, window=window, layout="mediapipe33", crop=_CROP,
+        storage=(storage, storage), face_size=112, inputs=inputs, outputs=_outputs(net),
+        intended_use=_INTENDED_USE, limits=_LIMITS,
+    )  # fmt: skip
 
 
 def _attention(width: int, heads: int, blocks: int, mlp_ratio: int) -> AttentionConfig:
@@ -247,11 +240,9 @@ def _face_map(swinface: SwinFaceConfig, face: FaceInput) -> FaceMapConfig:
 
 
 def _emotion(
-    mvit: MViTConfig,
-    swinface: SwinFaceConfig,
-    inputs: tuple[RgbInput, FaceInput],
+    mvit: MViTConfig, swinface: SwinFaceConfig, inputs: tuple[RgbInput, FaceInput],
     fusion: AttentionConfig,
-) -> EmotionConfig:
+) -> EmotionConfig:  # fmt: skip
     rgb, face = inputs
     return EmotionConfig(
         swinface=swinface,
@@ -290,12 +281,8 @@ def _demo_net() -> NetConfig:
         heads=(1, 2, 2, 4, 4, 4),
         q_strides=(whole, half, whole, half, whole, whole),
         num_classes=len(MICRO_GESTURES),
-        embed_dim=48,
-        frames=rgb.sampling.frames,
-        size=rgb.crop,
-        kv_stride=(1, 4, 4),
-        drop_path=0.1,
-    )
+        embed_dim=48, frames=rgb.sampling.frames, size=rgb.crop, kv_stride=(1, 4, 4), drop_path=0.1,
+    )  # fmt: skip
     agcn = _agcn(widths=(32, 64, 64, 128, 128), strides=(2, 1, 2, 1, 2))
     swinface = SwinFaceConfig(
         patch=4, embed_dim=48, depths=(2, 2, 1), heads=(2, 4, 8), recognition_dim=128,

@@ -13,7 +13,7 @@ from torch import Tensor
 from engines.bench import stand_in_window
 from engines.manifest import Manifest, RgbInput
 from engines.preprocess import preprocess
-from tests.train.tiny_recipe import tiny
+from tests.train.tiny_recipe import tiny, without_emotion
 from train.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from train.dataset import manifest_of
 from train.export import run_torch
@@ -37,7 +37,7 @@ def part(recipe: Recipe, task: str) -> Recipe:
     """The recipe with the heads of one task alone."""
     net = recipe.net
     if task == "micro_gesture":
-        net = replace(net, emotion=None)
+        net = without_emotion(net)
     elif task == "emotion":
         net = replace(net, micro_gesture=None)
     kept = [o for o in recipe.outputs if task in ("joint", o.task)]

@@ -96,8 +96,13 @@ def test_a_dumped_recipe_says_where_another_differs() -> None:
     assert differing_keys(text, dump_recipe(tiny())) == []
     other = replace(recipe, window=replace(recipe.window, anchor=0.25), face_size=56)
     assert differing_keys(text, dump_recipe(other)) == ["face_size", "window.anchor"]
-    gesture = replace(recipe, net=replace(recipe.net, emotion=None))
-    assert differing_keys(text, dump_recipe(gesture)) == ["net.emotion"]
+    emotion = replace(recipe, net=replace(recipe.net, micro_gesture=None))
+    assert differing_keys(text, dump_recipe(emotion)) == ["net.micro_gesture"]
+
+
+def test_gestures_are_told_by_faces_only_where_something_looks_at_faces() -> None:
+    with pytest.raises(ValueError, match="only beside the emotion head"):
+        replace(tiny().net, emotion=None)
 
 
 def test_missing_joints_give_no_bones() -> None:

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.train.tiny_recipe import FACE_SIDE, FACES, FRAMES, POSES, SIDE, tiny
+from tests.train.tiny_recipe import (
+    FACE_SIDE,
+    FACES,
+    FRAMES,
+    POSES,
+    SIDE,
+    tiny,
+    without_emotion,
+)
 from train.dataset import BETWEEN, UNLABELLED
 from train.models.heads import Net, NetConfig, build_net
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
@@ -37,7 +45,7 @@ LOGITS = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0], [0.0, math.log(4.0)]])
 def net_of(name: str) -> Net:
     net = tiny().net
     parts: dict[str, NetConfig] = {
-        "joint": net, "micro_gesture": replace(net, emotion=None),
+        "joint": net, "micro_gesture": without_emotion(net),
         "emotion": replace(net, micro_gesture=None),
     }  # fmt: skip
     torch.manual_seed(0)

@@ -52,6 +52,14 @@ def tiny() -> Recipe:
     )
 
 
+def without_emotion(net: NetConfig) -> NetConfig:
+    """The gesture head alone, which then has no faces."""
+    gesture = net.micro_gesture
+    assert gesture is not None
+    gesture = replace(gesture, fusion=replace(gesture.fusion, faces=None))
+    return replace(net, micro_gesture=gesture, emotion=None)
+
+
 def _net(span_s: float) -> NetConfig:
     mvit = MViTConfig(
         dims=(16, 32), heads=(1, 2), q_strides=((1, 1, 1), (1, 2, 2)), num_classes=2,
