@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.manifest import OutputSpec
 from realtime.records import Event, Floats
@@ -23,7 +24,7 @@ class _Interval:
     """float32 [K] of the probabilities so far; the background's stays 0."""
     peaks: Floats
     """float32 [K]."""
-    apexes: Floats
+    apexes: NDArray[np.float64]
     """float64 [K] stream seconds of the peaks."""
     count: int = 0
     is_open: bool = True
@@ -68,28 +69,33 @@ class EventSegmenter:
 
         Args:
             output: of the task; without a background its likeliest class stands for any gesture.
-            min_s: shorter events are discarded.
-            gap_s: between two of one name.
+            min_s: shorter events are discarded; like the others in s.
+            gap_s: between two of one name, which then are one.
             split_s: how long another class must be clearly likelier.
             lag_s: by which the probabilities are late.
         """
         self._output, self._min_s, self._gap_s = output, min_s, gap_s
         self._split_s, self._lag_s = split_s, lag_s
-        self._now: _Interval | None = None
+        self._current: _Interval | None = None
         self._rival: _Interval | None = None
-        """The last part of `_now`, if another class is likelier in it."""
+        """The last part of `_current`, if another class is likelier in it."""
         self._last: tuple[float, float] | None = None
         """Stream seconds and activity of the last step."""
         self._earliest = 0.0
 
     def step(self, probs: Floats, t: float) -> list[Event]:
-        """Take smoothed probabilities [K] at stream time `t`; return events that became final."""
+        """Take smoothed probabilities at stream time `t`; return events that became final.
+
+        Args:
+            probs: float32 [K]; all 0 where too little was seen.
+            t: stream s, later than before.
+        """
         of_gestures = probs.copy()
-        if self._output.background is not None:
-            of_gestures[self._output.background] = 0
-            activity = 1 - float(probs[self._output.background]) if probs.any() else 0.0
-        else:
+        if self._output.background is None:
             activity = float(probs.max())
+        else:
+            of_gestures[self._output.background] = 0
+            activity = float(of_gestures.sum())
         if self._last is None:
             self._earliest, self._last = t, (t, activity)
         events = self._follow(of_gestures, self._last, (t, activity))
@@ -100,34 +106,38 @@ class EventSegmenter:
         self, probs: Floats, before: tuple[float, float], present: tuple[float, float]
     ) -> list[Event]:
         thresholds, (t, activity), events = self._output.thresholds, present, []
-        if self._now is not None and not self._now.is_open and t - self._now.end > self._gap_s:
+        if (
+            self._current is not None
+            and not self._current.is_open
+            and t - self._current.end > self._gap_s
+        ):
             events += self._close()
-        if self._now is not None and self._now.is_open:
+        if self._current is not None and self._current.is_open:
             if activity < thresholds.off:
                 self._settle()
-                self._now.end = self._in_time(_crossing(before, present, thresholds.off))
-                self._now.is_open = False
+                self._current.end = self._in_time(_crossing(before, present, thresholds.off))
+                self._current.is_open = False
             else:
                 events += self._go_on(probs, t)
         elif activity >= thresholds.on:
-            if self._now is not None and self._now.label == int(np.argmax(probs)):
-                self._now.is_open = True
+            if self._current is not None and self._current.label == int(np.argmax(probs)):
+                self._current.is_open = True
             else:
                 events += self._close()
                 start = self._in_time(_crossing(before, present, thresholds.on))
-                self._now = _interval(start, probs)
-            self._now.add(probs, t)
-            self._now.end = t
+                self._current = _interval(start, probs)
+            self._current.add(probs, t)
+            self._current.end = t
         return events
 
     def _go_on(self, probs: Floats, t: float) -> list[Event]:
         """Another moment of what is open, or of what has begun in its place."""
-        assert self._now is not None
-        label, likeliest = self._now.label, int(np.argmax(probs))
+        assert self._current is not None
+        label, likeliest = self._current.label, int(np.argmax(probs))
         if likeliest == label or probs[likeliest] < _CLEARLY * probs[label]:
             self._settle()
-            self._now.add(probs, t)
-            self._now.end = t
+            self._current.add(probs, t)
+            self._current.end = t
             return []
         if self._rival is None:
             self._rival = _interval(self._in_time(t), probs)
@@ -135,20 +145,24 @@ class EventSegmenter:
         self._rival.end = t
         if t - self._lag_s - self._rival.start < self._split_s:
             return []
-        self._now.end, following, self._rival = self._rival.start, self._rival, None
+        self._current.end, following, self._rival = self._rival.start, self._rival, None
         events = self._close()
-        self._now = following
+        self._current = following
         return events
 
     def _settle(self) -> None:
         """What was likelier for a while belongs to the event after all."""
-        if self._now is not None and self._rival is not None:
-            self._now.join(self._rival)
+        if self._current is not None and self._rival is not None:
+            self._current.join(self._rival)
         self._rival = None
 
     def _in_time(self, t: float) -> float:
         """`t` as it would be without the probabilities' lag, not before the event that is open."""
-        begun = self._now.start if self._now is not None and self._now.is_open else self._earliest
+        begun = (
+            self._current.start
+            if self._current is not None and self._current.is_open
+            else self._earliest
+        )
         return max(t - self._lag_s, begun)
 
     def flush(self) -> list[Event]:
@@ -163,12 +177,12 @@ class EventSegmenter:
 
         A name may give way to a better one while the event goes on.
         """
-        if self._now is None or not self._now.is_open or not self._now.is_named:
+        if self._current is None or not self._current.is_open or not self._current.is_named:
             return None
-        return self._now.label, self._now.start
+        return self._current.label, self._current.start
 
     def _close(self) -> list[Event]:
-        i, self._now = self._now, None
+        i, self._current = self._current, None
         if i is None:
             return []
         self._earliest = i.end

@@ -54,7 +54,7 @@ def test_the_driver_loads_kernels_when_they_are_called_for_unless_told_otherwise
     before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines.gpu, "_NAMES", (None,))  # this process stands in for the driver
-    monkeypatch.setenv("CUDA_MODULE_LOADING", before or "")
+    monkeypatch.setenv("CUDA_MODULE_LOADING", before or "")  # first, so that it is undone
     if before is None:
         monkeypatch.delenv("CUDA_MODULE_LOADING")
     open_driver()

@@ -32,7 +32,7 @@ def gesture_probs(label: int, sure: float, *, evenly: bool = False) -> Probs:
     """One row: `sure` for the label, the rest for no gesture; of that, or if so told, evenly."""
     row = np.full(len(MICRO_GESTURES), (1 - sure) / (len(MICRO_GESTURES) - 1), np.float32)
     if label != ILLUSTRATIVE and not evenly:
-        row[:] = 1e-6
+        row[:] = 1e-9
         row[ILLUSTRATIVE] = 1 - sure
     row[label] = sure
     return row

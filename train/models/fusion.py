@@ -93,7 +93,7 @@ class TokenFusionConfig:
     pose_dropout: float
     """Share of training windows that lose their pose tokens."""
     faces: FaceMapConfig | None = None
-    """Face crops too: a tenth of the person is the face, and half of the gestures are at it."""
+    """For gestures by and at the face; None: gestures are told without face crops."""
 
     def __post_init__(self) -> None:
         _check_dropout(self.rgb_dropout, self.pose_dropout)
