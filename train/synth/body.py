@@ -9,6 +9,10 @@ from train.synth.avatar import Avatar
 from train.synth.rotations import Floats, unit
 
 SIDES = ("left", "right")
+_LIPS = (("MUpperLip", "LUpperlip", "RUpperlip"), ("MBottomLip", "LMouthBottom", "RMouthBottom"))
+"""Bones of the upper and of the lower lip."""
+_OVERLAP = 0.06
+"""cm, of lips that are pressed onto each other: without it a camera from below sees teeth."""
 _RADIUS = 1.6
 """cm: vertices so near to a line through the body belong to the skin around it."""
 
@@ -34,6 +38,16 @@ class HandShape:
 
 
 @dataclass(frozen=True, eq=False)
+class Lip:
+    """The skin that one bone of a lip moves."""
+
+    seam: Floats
+    """float32 [3] cm: just beyond its edge at the other lip, in the A-pose."""
+    hold: float
+    """0..1: how much of a movement of the lip's bones its skin follows at most."""
+
+
+@dataclass(frozen=True, eq=False)
 class Body:
     """One avatar, measured."""
 
@@ -44,6 +58,8 @@ class Body:
     """intp [B]: as the avatar's, but clavicles hang on the chest and thighs on the pelvis."""
     landmarks: dict[str, Landmark]
     hands: dict[str, HandShape]
+    lips: dict[str, Lip]
+    """By bone: bones of a lip lie off the lip itself, by up to 1 cm, differently for everyone."""
     shoulders: float
     """Shoulder joint to shoulder joint, cm."""
     torso: Floats
@@ -85,7 +101,8 @@ def measure(avatar: Avatar) -> Body:
     hands = {side: _hand_shape(at, side) for side in SIDES}
     shoulders = np.linalg.norm(at["Bip01 L UpperArm"] - at["Bip01 R UpperArm"])
     marks = {**_head_marks(skin, at), **_trunk_marks(skin, at), **_arm_marks(at)}
-    return Body(avatar, rest, parents, marks, hands, float(shoulders), torso)
+    lips = _lips(avatar, skin["head"])
+    return Body(avatar, rest, parents, marks, hands, lips, float(shoulders), torso)
 
 
 def skin_matrices(body: Body, bones: Floats) -> Floats:
@@ -236,6 +253,20 @@ def _arm_marks(at: dict[str, Floats]) -> dict[str, Landmark]:
 
 def _soft(mark: Landmark) -> Landmark:
     return Landmark(np.asarray(mark.point, np.float32), unit(np.asarray(mark.normal, np.float32)))
+
+
+def _lips(avatar: Avatar, head: Floats) -> dict[str, Lip]:
+    (part,) = (p for p in avatar.parts if p.material.endswith("_head"))
+    out = {}
+    for names, down in zip(_LIPS, (-1.0, 1.0), strict=True):
+        bones = [avatar.skeleton.index(name) for name in names]
+        held = (part.weights[..., None] * (part.joints[..., None] == bones)).sum(1)
+        for name, weight in zip(names, held.T, strict=True):
+            skin = head[weight > 0.5 * weight.max()]
+            edge = skin[np.argmax(down * skin[:, 1])]
+            seam = np.asarray(edge + (0, _OVERLAP * down, 0), np.float32)
+            out[name] = Lip(seam, float(held.sum(1).max()))
+    return out
 
 
 def _hand_shape(at: dict[str, Floats], side: str) -> HandShape:

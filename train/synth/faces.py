@@ -1,7 +1,7 @@
 """Faces: channels of expression -> facial bones or blend shapes; emotions -> channels.
 
 Channels follow the action units of FACS (Ekman and Friesen). People without blend shapes move their
-facial bones; a channel at 1 is as far as a face goes.
+facial bones; a channel at 1 is as far as a face goes. Lips are rolled in by bones on everyone.
 """
 
 from collections.abc import Mapping
@@ -30,6 +30,7 @@ _SHIFTS: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
     "lip_press": {"MUpperLip": (0, -0.3, -0.6), "?Upperlip": (0, -0.28, -0.55),
                   "MBottomLip": (0, 0.5, -0.6), "?MouthBottom": (0, 0.42, -0.55),
                   "?MouthCorner": (0.15, -0.1, -0.2)},
+    "lip_roll": {"?MouthCorner": (0.25, -0.05, -0.1)},
     "jaw_open": {},
     "cheek_puff": {"?Cheek": (1.2, -0.3, 0.9), "?Masseter": (1.6, 0.1, 0.8),
                    "?MouthCorner": (-0.35, 0, 0.3), "?Caninus": (0.5, 0, 0.9)},
@@ -57,6 +58,7 @@ _MORPHS: Mapping[str, Mapping[str, float]] = {
     "lip_press": {"AU_24_LipPressor": 0.9, "AK_36_MouthPressLeft": 0.7,
                   "AK_37_MouthPressRight": 0.7, "AK_40_MouthRollLower": 0.6,
                   "AK_41_MouthRollUpper": 0.6},
+    "lip_roll": {"AK_46_MouthStretchLeft": 0.2, "AK_47_MouthStretchRight": 0.2},
     "jaw_open": {"AK_25_JawOpen": 0.8},
     "cheek_puff": {"AK_06_CheekPuff": 1.0, "AU_13_CheekPuffer": 0.5},
     "lip_pucker": {"AK_38_MouthPucker": 0.9},
@@ -75,6 +77,9 @@ _ASYMMETRY = 0.25
 """Share of it in which the two sides of a face differ."""
 _JAW_OPEN = 0.26
 """rad at jaw_open = 1."""
+_ROLL = np.diag([0, 1.0, 0.9]).astype(np.float32)
+"""How much of a lip's width, height and depth is gone at lip_roll = 1; with less of the depth the
+inside of f003's lower lip came through the skin below it."""
 POSITIVE, NEGATIVE = 1, 0
 _FACES: Mapping[int, tuple[Mapping[str, float], ...]] = {
     POSITIVE: (
@@ -114,7 +119,8 @@ def movements(
     """What the channels do to this person's face.
 
     Returns:
-        Bone -> displacement [T, 3] cm; bone -> rotation [T, 3, 3]; blend shapes float32 [T, K].
+        Bone -> displacement [T, 3] cm; bone -> rotation, or squeeze of a lip, [T, 3, 3]; blend
+        shapes float32 [T, K].
     """
     names = body.avatar.morph_names
     morphs = np.zeros((len(controls), len(names)), np.float32)
@@ -126,7 +132,7 @@ def movements(
         for channel, targets in _MORPHS.items():
             for name, weight in targets.items():
                 morphs[:, names.index(name)] += controls.face[channel] * np.float32(weight)
-        return shifts, {}, morphs
+        return shifts, _rolled(body, controls, shifts), morphs
     for channel, bones in _SHIFTS.items():
         amount = controls.face[channel][:, None]
         for name, (out, up, forward) in bones.items():
@@ -136,7 +142,34 @@ def movements(
                 shifts[bone] = shifts[bone] + step if bone in shifts else step
     x = np.array([1, 0, 0], np.float32)
     jaw = about(x, controls.face["jaw_open"] * np.float32(_JAW_OPEN))
-    return shifts, {body.bone("MJaw"): jaw}, morphs
+    return shifts, {body.bone("MJaw"): jaw, **_rolled(body, controls, shifts)}, morphs
+
+
+def _rolled(body: Body, controls: Controls, shifts: dict[int, Floats]) -> dict[int, Floats]:
+    """Lips rolled in: their skin shrinks towards the seam, where the red is out of sight.
+
+    To turn or shift them there would take them through the teeth.
+
+    Args:
+        body: whose.
+        controls: how much, and when.
+        shifts: of all bones, [T, 3] cm; those of the lips are written to.
+
+    Returns:
+        Bone -> [T, 3, 3], what its skin is multiplied by; nothing if lips are never rolled in.
+    """
+    amount = np.clip(controls.face["lip_roll"], 0, 1)[:, None, None]
+    if not amount.any():
+        return {}
+    out = {}
+    for name, lip in body.lips.items():
+        bone, gone = body.bone(name), amount * _ROLL / np.float32(lip.hold)
+        out[bone] = np.eye(3, dtype=np.float32) - gone
+        own, jaw = (shifts.get(k, np.float32(0)) for k in (bone, int(body.parents[bone])))
+        # Whatever else parts the lips, a jaw's own shape among it, counts as much less.
+        parted = own + amount[..., 0] * (-own - jaw / np.float32(lip.hold))
+        shifts[bone] = parted + gone @ (lip.seam - body.at(name))
+    return out
 
 
 def _sides(name: str) -> tuple[tuple[str, float], ...]:

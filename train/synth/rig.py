@@ -1,8 +1,9 @@
 """Rig: controls -> bones, for all T frames at once.
 
-Every bone's movement is a rotation D in world axes away from the A-pose, so no bone's own axes
-matter: `position = parent's position + parent's D @ offset in the A-pose`, `D = parent's D @ own`.
-Arms are placed by two-bone inverse kinematics; half of the hand's roll goes to the forearm.
+Every bone's movement is a rotation D (a lip's may squeeze) in world axes away from the A-pose, so
+no bone's own axes matter: `position = parent's position + parent's D @ offset in the A-pose`,
+`D = parent's D @ own`. Arms are placed by two-bone inverse kinematics; half of the hand's roll goes
+to the forearm.
 """
 
 from collections.abc import Sequence

@@ -193,7 +193,7 @@ def test_head_neck_shoulders_and_trunk_do_what_their_classes_are_called(
             assert breath.breath.max() > 2
             assert breath.face["cheek_puff"].max() > 0.6
             lips = show(body, 28, seed)
-            assert lips.controls.face["lip_press"][lips.middle].min() > 0.8
+            assert lips.controls.face["lip_roll"][lips.middle].min() > 0.7
             assert lips.controls.face["jaw_open"][lips.middle].max() < 0.05
             shoulders = show(body, 30, seed)
             up = max(np.ptp(bone(body, shoulders.bones, f"{s} UpperArm")[:, 1]) for s in "LR")

@@ -76,9 +76,9 @@ def head_up(rng: np.random.Generator, c: Controls, body: Body, start: float, end
 def press_lips(rng: np.random.Generator, c: Controls, body: Body, start: float, end: float) -> None:
     """Class 28: lips pressed together, drawn in or thin; nobody speaks meanwhile."""
     e = bump(c.t, start, end, 0.25, 0.3)
-    for channel in ("jaw_open", "lip_pucker", "smile"):
+    for channel in ("jaw_open", "lip_pucker", "lip_press", "smile"):
         c.face[channel] *= 1 - e
-    c.face["lip_press"] += e * np.float32(rng.uniform(0.85, 1.3))
+    c.face["lip_roll"] += e * np.float32(rng.uniform(0.75, 0.95))
     c.face["frown"] += e * np.float32(rng.uniform(0, 0.35))
 
 
