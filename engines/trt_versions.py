@@ -65,7 +65,8 @@ class Build:
     """Its path, for messages."""
     precision: str
     batches: tuple[int, ...]
-    """An optimisation profile each: least, best and most at once, so that kernels fit exactly."""
+    """An optimisation profile each: least, best and most at once, so that kernels fit exactly.
+    A single one is fixed in the network itself, whose shapes are then all known."""
     timings: bytes
     """An earlier build's timing cache, or nothing."""
 
@@ -185,8 +186,11 @@ class TensorRt:
         parser = self._parse(network, logger, wanted)
         config = builder.create_builder_config()
         self._set_precision(config, network, wanted.precision)
-        for batch in wanted.batches:
-            self._add_profile(builder, config, network, batch)
+        if len(wanted.batches) == 1:
+            _fix_batch(network, wanted.batches[0])
+        else:
+            for batch in wanted.batches:
+                self._add_profile(builder, config, network, batch)
         # None where what is given does not fit this machine after all.
         cache = config.create_timing_cache(wanted.timings) or config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
@@ -263,6 +267,12 @@ class TensorRt:
             "phase_finish": lambda _, name: progress.finish(name),
         }
         return type("Monitor", (self.module.IProgressMonitor,), methods)()
+
+
+def _fix_batch(network: Any, batch: int) -> None:
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        tensor.shape = (batch, *tuple(tensor.shape)[1:])
 
 
 def load_tensorrt() -> TensorRt:

@@ -177,8 +177,9 @@ class TrtRuntime(Closing):
         engine, wanted = self._engine, getattr(self._trt.module.TensorIOMode, mode)
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         return {
+            # Any number of windows may come: they are cut into what was compiled.
             name: TensorSpec(
-                tuple(s if s >= 0 else None for s in map(int, engine.get_tensor_shape(name))),
+                (None, *map(int, tuple(engine.get_tensor_shape(name))[1:])),
                 self._trt.type_name(engine.get_tensor_dtype(name)),
             )
             for name in names

@@ -176,7 +176,13 @@ class Builder:
             self._logger.log(Severity.WARNING, "slow")
             self._logger.log(Severity.ERROR, generation.build_error)
             return None
-        head = {"version": generation.version, "profiles": config.profiles}
+        # A network whose shapes are all known needs no profile, and has one all the same.
+        profiles = config.profiles or [{i.name: tuple(i.shape) for i in network.inputs}]
+        if any(size < 1 for shapes in profiles for shape in shapes.values() for size in shape):
+            self._logger.log(Severity.ERROR, "dynamic inputs, but no optimization profile")
+            return None
+        batch = None if config.profiles else network.inputs[0].shape[0]
+        head = {"version": generation.version, "profiles": profiles, "batch": batch}
         return json.dumps(head).encode() + b"\n" + network.graph
 
 
@@ -219,7 +225,7 @@ class ExecutionContext:
 
 class Engine:
     def __init__(self, head: dict[str, Any], graph: bytes, gpu: FakeGpu) -> None:
-        self.gpu, self.profiles = gpu, head["profiles"]
+        self.gpu, self.profiles, self.batch = gpu, head["profiles"], head["batch"]
         options = onnxruntime.SessionOptions()
         self.session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
         self._inputs = {i.name: i for i in self.session.get_inputs()}
@@ -230,7 +236,8 @@ class Engine:
         return str(list(self._all)[index])
 
     def get_tensor_shape(self, name: str) -> list[int]:
-        return [s if isinstance(s, int) else -1 for s in self._all[name].shape]
+        rows = self.batch or -1
+        return [s if isinstance(s, int) else rows for s in self._all[name].shape]
 
     def get_tensor_dtype(self, name: str) -> str:
         types = {"tensor(float)": "float", "tensor(uint8)": "uint8"}

@@ -61,6 +61,19 @@ def test_every_batch_comes_back_in_order(
     assert machine.gpu.stack == []
 
 
+def test_one_batch_size_is_fixed_in_the_network_and_any_number_of_windows_comes_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Path
+) -> None:
+    machine = FakeMachine("8.5.3.1", monkeypatch, tmp_path)
+    compile_plan(load_bundle(tiny), batches=(2,))
+    ((network, config),) = machine.tensorrt.builds
+    assert config.profiles == []
+    assert {tensor.shape[0] for tensor in network.inputs} == {2}
+    with TrtRuntime(load_bundle(tiny)) as runtime:
+        for b in (1, 2, 5):
+            check(runtime, tiny, b, seed=b)
+
+
 def test_graphs_that_cannot_be_captured_are_done_without(
     machine: FakeMachine, tiny: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
