@@ -64,7 +64,7 @@ def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
 
 def table(checks: list[Check]) -> str:
     """Lines for people."""
-    lines = [f"{c.state:<8}{c.name:<16}{c.text}" for c in checks]
+    lines = [f"{c.state:<8}{c.name:<18}{c.text}" for c in checks]
     bad = [c.name for c in checks if not c.is_ok]
     lines.append(
         f"The processor cannot be used: see {', '.join(bad)}"
