@@ -47,6 +47,15 @@ class OpenVinoRuntime(Closing):
         manifest = bundle.manifest
         try:
             model = core.read_model(path)
+            inputs = {_name(port, manifest.feeds): port for port in model.inputs}
+            outputs = {
+                _name(port, [o.name for o in manifest.outputs]): port for port in model.outputs
+            }
+            self.inputs = {name: _spec(port) for name, port in inputs.items()}
+            self.outputs = {name: _spec(port) for name, port in outputs.items()}
+            # One window at a time: with all shapes known the demo's takes 30 ms in place of 42, and
+            # four one after another 120 in place of 133 together.
+            model.reshape({port: [1, *self.inputs[n].shape[1:]] for n, port in inputs.items()})
             self._compiled: Any = core.compile_model(
                 model,
                 "CPU",
@@ -63,10 +72,6 @@ class OpenVinoRuntime(Closing):
         self._request: Any = self._compiled.create_infer_request()
         self._owner = Owner()
         self.description = f"OpenVINO CPU {self.precision}"
-        inputs = {_name(port, manifest.feeds): port for port in model.inputs}
-        outputs = {_name(port, [o.name for o in manifest.outputs]): port for port in model.outputs}
-        self.inputs = {name: _spec(port) for name, port in inputs.items()}
-        self.outputs = {name: _spec(port) for name, port in outputs.items()}
         _LOG.info("%s opened for %s", self.description, manifest.id)
 
     def run(self, feeds: Feeds) -> dict[str, Floats]:
@@ -74,9 +79,12 @@ class OpenVinoRuntime(Closing):
         self._owner.check()
         check_feeds(feeds, self.inputs)
         arrays = [np.ascontiguousarray(feeds[name]) for name in self.inputs]
-        results = self._request.infer(arrays, share_inputs=True)
-        # Copied: the request's own memory is overwritten by the next call.
-        return {name: np.array(results[i]) for i, name in enumerate(self.outputs)}
+        rows: dict[str, list[Floats]] = {name: [] for name in self.outputs}
+        for i in range(len(arrays[0])):
+            results = self._request.infer([a[i : i + 1] for a in arrays], share_inputs=True)
+            for k, row in enumerate(rows.values()):
+                row.append(np.array(results[k]))  # its own memory is overwritten by the next one
+        return {name: np.concatenate(row) for name, row in rows.items()}
 
     def close(self) -> None:
         """See `Runtime.close`."""
