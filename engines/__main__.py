@@ -1,12 +1,14 @@
 """`python -m engines info | compile | verify | bench | doctor BUNDLE`.
 
-Exit codes: 0 done, 1 a bundle that fails `verify`, 2 anything that the user can cure (one line).
+Exit codes: 0 done; 1 a bundle that fails `verify`, a part that fails `doctor`, or a device that was
+named beside others and did not do the work; 2 anything that the user can cure (one line).
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from tqdm import tqdm
 
@@ -19,7 +21,7 @@ from engines.engine import Engine
 from engines.errors import RuntimeUnavailable, TellsError
 from engines.manifest import Graph, Manifest, OutputSpec, PoseInput
 from engines.runtimes import split_device
-from engines.side_by_side import bench_json, bench_table, on_each, verify_table
+from engines.side_by_side import SideBySide, bench_json, bench_table, on_each, verify_table
 from engines.verify import Deviation, Parity, verify
 
 UNTRAINED = "UNTRAINED: the weights are random, the outputs mean nothing"
@@ -99,7 +101,12 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(_parity_table(parity))
     if len(found.results) > 1 or found.absent:
         print("\n" + verify_table(found))
-    return 0 if all(parity.is_ok for parity in found.results) else 1
+    return 0 if all(parity.is_ok for parity in found.results) and _did_all(arguments, found) else 1
+
+
+def _did_all(arguments: argparse.Namespace, found: SideBySide[Any]) -> bool:
+    """Every device that was asked for did the work; `all` asks for what there is."""
+    return not found.absent or "all" in arguments.device
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -113,7 +120,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     found = on_each(arguments.bundle, arguments.device, measure, precision=arguments.precision)
     print(bench_json(found) if arguments.json else bench_table(found))
-    return 0
+    return 0 if _did_all(arguments, found) else 1
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """ONNX -> TensorRT plan, into the plan cache of this user, for the GPU of this machine."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from engines.plan_cache import PlanCache, PlanKey, user_plan_cache
 from engines.runtimes.cuda import Cuda
 from engines.trt_versions import Build, TensorRt, load_tensorrt
 
+_LOG = logging.getLogger(__name__)
 BATCHES = (1, 4, 16)
 """Of how many windows the plans are, unless told otherwise."""
 _MOST = 1024
@@ -55,6 +57,7 @@ def compile_plan(
         RuntimeUnavailable: no GPU, driver, TensorRT or pycuda.
         GraphMismatch: TensorRT does not read the graph.
         CompileError: it does not build it, or the cache cannot be written.
+        PlanTampered: the user's key cannot be used.
         GpuError: something happened to the GPU.
     """
     gpu, trt, cache = find_gpu(index), load_tensorrt(), cache or user_plan_cache()
@@ -66,6 +69,7 @@ def compile_plan(
     key = plan_key(bundle, gpu, trt, precision, sizes)
     started = time.perf_counter()
     with cache.lock(key):
+        cache.check_key()  # before minutes of building
         was_cached, size = True, 0
         try:
             size = len(cache.load(key))
@@ -93,16 +97,21 @@ def find_plan(
 
     Raises:
         PlanMissing: nothing was compiled for this bundle, GPU, driver and TensorRT.
-        PlanTampered: what was is not what this user wrote.
+        PlanTampered: what was is not what this user wrote; beside a good plan it is only logged.
     """
-    stored = cache.keys()
+    stored, tampered = cache.keys(), None
     for wanted in [precision] if precision else trt.precisions:
         if wanted not in trt.precisions or (trt.is_typed and wanted not in available(bundle)):
             continue
         fitting = [k for k in stored if k == plan_key(bundle, gpu, trt, wanted, k.batches)]
-        if fitting:
-            key = max(fitting, key=lambda k: (len(k.batches), k.batches))
-            return key, cache.load(key)
+        for key in sorted(fitting, key=lambda k: (len(k.batches), k.batches), reverse=True):
+            try:
+                return key, cache.load(key)
+            except PlanTampered as error:
+                _LOG.warning("%s", error)
+                tampered = tampered or error
+    if tampered is not None:
+        raise tampered
     asked = f" --precision {precision}" if precision else ""
     raise PlanMissing(
         f"Nothing was compiled for {bundle.manifest.id} on {gpu.name} with TensorRT "

@@ -10,7 +10,7 @@ from typing import Literal
 
 from engines.bundle import load_bundle
 from engines.engine import open_engine
-from engines.errors import TellsError
+from engines.errors import LibraryMissing, NoGpu, PlanMissing, TellsError
 from engines.gpu import dotted, find_gpus
 from engines.plan_cache import user_plan_cache
 from engines.runtimes.cuda import Cuda
@@ -35,8 +35,8 @@ class Check:
 
     @property
     def is_ok(self) -> bool:
-        """False where something that is needed does not work."""
-        return self.state == "ok" or not self.is_needed
+        """False where something that is needed, or is there, does not work."""
+        return self.state != "failed"
 
 
 def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
@@ -65,7 +65,11 @@ def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
 def table(checks: list[Check]) -> str:
     """Lines for people."""
     lines = [f"{c.state:<8}{c.name:<18}{c.text}" for c in checks]
-    bad = [c.name for c in checks if not c.is_ok]
+    bad, other = (
+        [c.name for c in checks if not c.is_ok and c.is_needed is n] for n in (True, False)
+    )
+    if other:
+        lines.append(f"Not in order: see {', '.join(other)}")
     lines.append(
         f"The processor cannot be used: see {', '.join(bad)}"
         if bad
@@ -83,10 +87,15 @@ def _look(name: str, look: Callable[[], str], *, is_needed: bool = False) -> Che
         text = f"not installed: run `python -m pip install {package}`"
         return Check(name, "failed" if is_needed else "missing", text, is_needed)
     except TellsError as error:
-        return Check(name, "failed" if is_needed else "missing", str(error), is_needed)
+        return Check(name, _state(error, is_needed=is_needed), str(error), is_needed)
     except Exception as error:  # a broken library may raise anything: that is what is asked here
         first = " ".join(str(error).split())[:160] or type(error).__name__
         return Check(name, "failed", f"does not load ({first}): install it again", is_needed)
+
+
+def _state(error: TellsError, *, is_needed: bool) -> State:
+    is_absent = isinstance(error, LibraryMissing | NoGpu | PlanMissing)
+    return "missing" if is_absent and not is_needed else "failed"
 
 
 def _openvino() -> str:
@@ -146,7 +155,7 @@ def _parity(folder: str | os.PathLike[str], device: str) -> Check:
             parity = verify(engine)
             parity.check()
     except TellsError as error:
-        return Check(name, "failed" if is_needed else "missing", str(error), is_needed)
+        return Check(name, _state(error, is_needed=is_needed), str(error), is_needed)
     worst = max(d.error for d in parity.outputs)
     text = f"{parity.runtime}: within {worst:.1e} of torch, top-1 agrees on {parity.agreement:.0%}"
     return Check(name, "ok", text, is_needed)

@@ -10,6 +10,7 @@ TellsError                 caught by every command: one line on stderr, exit cod
 +-- RuntimeUnavailable     the device or its library is not there
 |   +-- LibraryMissing     a library is not installed, or does not load
 |   +-- NoGpu              there is no GPU of that number, or no driver
+|   +-- DriverBroken       there is a driver, and it does not work
 |   +-- DriverTooOld       the driver does not serve the libraries
 |   +-- PlanMissing        nothing was compiled for this bundle, GPU and driver
 |   +-- PlanTampered       a cached plan is not what this user wrote
@@ -66,6 +67,12 @@ class NoGpu(RuntimeUnavailable):
     """There is no NVIDIA GPU of that number, or no driver for it."""
 
     short = "no GPU"
+
+
+class DriverBroken(RuntimeUnavailable):
+    """There is an NVIDIA driver, and it does not work."""
+
+    short = "driver not in order"
 
 
 class DriverTooOld(RuntimeUnavailable):

@@ -6,13 +6,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from engines.errors import DriverTooOld, NoGpu, RuntimeUnavailable
+from engines.errors import DriverBroken, DriverTooOld, NoGpu, RuntimeUnavailable
 
 _NAMES = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", "libcuda.so")
 _MAJOR, _MINOR = 75, 76
 """`CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...`"""
 _TOO_OLD = {35, 803, 804}
 """Insufficient driver, system driver mismatch, compatibility not supported on this device."""
+_NO_DEVICE = {34, 100}
+"""CUDA's stub library in the driver's place; no device."""
 _CURE = (
     "install NVIDIA's driver and look whether `nvidia-smi` lists the GPU; --device cpu does "
     "without, and needs no compiling"
@@ -68,6 +70,7 @@ def find_gpus() -> list[Gpu]:
 
     Raises:
         NoGpu: there is no driver, or it sees no GPU.
+        DriverBroken: it refuses.
         DriverTooOld: the driver does not serve this GPU, or its own kernel module.
     """
     library = open_driver()
@@ -115,8 +118,11 @@ def _describe(library: Any, index: int, served: tuple[int, int]) -> Gpu:
 def _check(status: int, call: str) -> None:
     if status == 0:
         return
-    error: type[RuntimeUnavailable] = DriverTooOld if status in _TOO_OLD else NoGpu
+    error: type[RuntimeUnavailable] = DriverTooOld if status in _TOO_OLD else DriverBroken
+    if status in _NO_DEVICE:
+        error = NoGpu
     why = {
+        34: "this is CUDA's stub library, not a driver",
         35: "the driver is too old",
         100: "there is no GPU, or CUDA_VISIBLE_DEVICES hides it",
         803: "the driver and its kernel module have different versions: restart the machine",

@@ -110,10 +110,34 @@ class PlanCache:
 
     @contextmanager
     def lock(self, key: PlanKey) -> Iterator[None]:
-        """While it is held no other process builds the same plan."""
+        """While it is held no other process builds the same plan.
+
+        Raises:
+            CompileError: the folder cannot be written.
+        """
         self._make_folder(self.folder)
-        with FileLock(self.folder / f"{key.digest}.lock"):
+        lock = FileLock(self.folder / f"{key.digest}.lock")
+        try:
+            lock.acquire()
+        except OSError as error:
+            reason = error.strerror or error
+            raise CompileError(f"{self.folder}: cannot be written ({reason})") from None
+        try:
             yield
+        finally:
+            lock.release()
+
+    def check_key(self) -> None:
+        """Look whether a plan could be sealed.
+
+        Raises:
+            PlanTampered: the user's key cannot be used.
+        """
+        self._secret()
+
+    def remove(self, key: PlanKey) -> None:
+        """Delete a plan, if there is one."""
+        self.path(key).unlink(missing_ok=True)
 
     def path(self, key: PlanKey) -> Path:
         """Where the plan lies, or would lie."""
@@ -167,8 +191,8 @@ class PlanCache:
             PlanTampered: it is damaged, or others can read it.
         """
         path = self.key_file
-        self._make_folder(path.parent)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with FileLock(path.with_name(f"{path.name}.lock")):
                 if not path.exists():
                     _create_key(path)

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
 
 from engines.bench import BenchReport
+from engines.bundle import load_bundle
 from engines.engine import Engine, open_engine
-from engines.errors import GpuError, RuntimeUnavailable
+from engines.errors import BundleError, GpuError, RuntimeUnavailable
 from engines.runtimes import Precision
 from engines.verify import Parity
 
@@ -19,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Absent:
-    """A device that was asked for and did not work."""
+    """A device that was asked for and did not do the work."""
 
     device: str
     why: str
@@ -50,9 +51,10 @@ def on_each(
         precision: for all of them; None takes each device's fastest.
 
     Raises:
-        RuntimeUnavailable: one device was named, and it is not there.
+        RuntimeUnavailable: one device was named, and it is not there; or of several there is none.
         BundleError: the bundle cannot be used.
     """
+    load_bundle(folder)  # where it is at fault, no device is
     results: list[Result] = []
     absent: list[Absent] = []
     named = [d for name in devices for d in (EVERY_DEVICE if name == "all" else (name,))]
@@ -60,10 +62,12 @@ def on_each(
         try:
             with open_engine(folder, device, precision=precision) as engine:
                 results.append(work(engine))
-        except (RuntimeUnavailable, GpuError) as error:
+        except (RuntimeUnavailable, GpuError, BundleError) as error:
             if len(named) == 1:
                 raise
             absent.append(Absent(device, str(error)))
+    if not results:
+        raise RuntimeUnavailable("; ".join(f"{a.device}: {a.why}" for a in absent))
     return SideBySide(tuple(results), tuple(absent))
 
 

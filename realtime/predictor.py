@@ -28,12 +28,10 @@ class Predictor:
     that opened the engines calls it.
     """
 
-    def __init__(
-        self, engines: Sequence[Engine], *, hop_s: float, tasks: Sequence[str], max_batch: int = 8
-    ) -> None:
+    def __init__(self, engines: Sequence[Engine], *, hop_s: float, tasks: Sequence[str]) -> None:
         """`tasks`: those that are wanted; scores of others are thrown away at once."""
         self._engines = tuple(engines)
-        self._hop_s, self._tasks, self._max_batch = hop_s, frozenset(tasks), max_batch
+        self._hop_s, self._tasks = hop_s, frozenset(tasks)
         self._next: dict[tuple[str, int], float] = {}
         self.num_dropped: dict[str, int] = {}
         """Source -> windows that were due and never ran."""
@@ -41,9 +39,9 @@ class Predictor:
         """Source -> why its last due window could not form."""
 
     def step(self, buffers: Mapping[str, ObservationBuffer]) -> list[Prediction]:
-        """Predictions of the most overdue engine that has evidence: one batch over all cameras."""
+        """Predictions of the most overdue engine that has evidence: one batch of cameras."""
         for i in self._engines_by_delay(buffers):
-            if batch := self._due(buffers, i)[: self._max_batch]:
+            if batch := self._due(buffers, i)[: self._engines[i].runtime.max_batch]:
                 return self._run(i, batch)
         return []
 

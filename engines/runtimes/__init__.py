@@ -55,6 +55,8 @@ class Runtime(Protocol):
 
     description: str
     """For people: library, device and precision."""
+    max_batch: int
+    """More windows than these gain nothing by coming in one call."""
 
     def run(self, feeds: Feeds) -> dict[str, Floats]:
         """All outputs for a batch: new arrays, C-contiguous.

@@ -118,10 +118,7 @@ class Cuda:
             return NoGpu(f"Device '{device}' cannot be opened ({text}): look at `nvidia-smi`")
         broken = isinstance(error, self._driver.LaunchError)
         if broken or any(word in text.lower() for word in _LOST):
-            return GpuLost(
-                f"{device}: the GPU stopped working for this process ({text}); start again, and "
-                f"if it happens again look at `nvidia-smi` and the system's log (Xid errors)"
-            )
+            return lost(device, text)
         return GpuError(f"{device}: the driver refuses ({text}); start again, or use --device cpu")
 
 
@@ -130,6 +127,14 @@ def out_of_memory(device: str, reason: str) -> GpuOutOfMemory:
     return GpuOutOfMemory(
         f"{device}: the GPU has not enough free memory ({reason}); end other programs on it "
         f"(`nvidia-smi` lists them), compile with a smaller --batch, or use --device cpu"
+    )
+
+
+def lost(device: str, reason: str) -> GpuLost:
+    """The error, with its cure."""
+    return GpuLost(
+        f"{device}: the GPU stopped working for this process ({reason}); start again, and if it "
+        f"happens again look at `nvidia-smi` and the system's log (Xid errors)"
     )
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from engines.errors import GpuError
+from engines.runtimes.cuda import lost, out_of_memory
 
 _LOG = logging.getLogger(__name__)
+_OUT_OF_MEMORY = 2
+_LOST = range(700, 720)
+"""Illegal address, launch failed and their like: the context is of no use any more."""
 
 
 class CudaGraph:
@@ -73,6 +77,10 @@ def load_graphs() -> CudaGraphs | None:
 def _checked(result: tuple[Any, ...]) -> Any:
     """The value that follows the status, if any."""
     status, *values = result
+    if int(status) == _OUT_OF_MEMORY:
+        raise out_of_memory("CUDA graphs", str(status))
+    if int(status) in _LOST:
+        raise lost("CUDA graphs", str(status))
     if int(status) != 0:
         raise GpuError(f"CUDA graphs: the driver answers {status}; uninstall cuda-bindings")
     return values[0] if values else None

@@ -72,6 +72,7 @@ class OpenVinoRuntime(Closing):
         self._request: Any = self._compiled.create_infer_request()
         self._owner = Owner()
         self.description = f"OpenVINO CPU {self.precision}"
+        self.max_batch = 1
         _LOG.info("%s opened for %s", self.description, manifest.id)
 
     def run(self, feeds: Feeds) -> dict[str, Floats]:

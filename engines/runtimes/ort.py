@@ -49,6 +49,7 @@ class OrtRuntime(Closing):
         self.precision = _precision(bundle, gpu, precision)
         where = "CPU" if gpu is None else f"CUDA on {find_gpu(gpu).name}"
         self.description = f"ONNX Runtime {where} {self.precision}"
+        self.max_batch = 1 if gpu is None else 16
         providers = _providers(gpu, self.precision)
         path = bundle.graph_path(self.precision)
         try:

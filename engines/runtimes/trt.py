@@ -74,12 +74,13 @@ class TrtRuntime(Closing):
         precision: Precision | None = None,
         cache: PlanCache | None = None,
     ) -> None:
-        gpu, trt = find_gpu(index), load_tensorrt()
-        key, plan = find_plan(bundle, gpu, trt, precision, cache or user_plan_cache())
+        gpu, trt, cache = find_gpu(index), load_tensorrt(), cache or user_plan_cache()
+        key, plan = find_plan(bundle, gpu, trt, precision, cache)
         self.precision: Precision = key.precision  # type: ignore[assignment]  # `find_plan` asked
         self.description = f"TensorRT {trt.version} {self.precision} on {gpu.name}"
         self._device = f"cuda:{index}"
         self._batches = key.batches
+        self.max_batch = key.batches[-1]
         self._trt = trt
         self._log = BuildLog()
         self._cuda = Cuda(index)
@@ -93,8 +94,10 @@ class TrtRuntime(Closing):
         try:
             with self._cuda.active():
                 self._open(plan, trt.logger(self._log))
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, PlanTampered):
+                cache.remove(key)  # its seal is right: `compile` would take it for good
             raise
         _LOG.info("%s opened for %s, batches %s", self.description, key.graph[:12], key.batches)
 
@@ -163,8 +166,8 @@ class TrtRuntime(Closing):
             if "memory" in self._log.reason.lower():
                 raise out_of_memory(self._device, self._log.reason)
             raise PlanTampered(
-                f"TensorRT does not load the compiled plan ({self._log.reason}): run `python -m "
-                f"engines compile` again"
+                f"TensorRT does not load the compiled plan, which is deleted ({self._log.reason}): "
+                f"run `python -m engines compile` again"
             )
         self.inputs, self.outputs = self._specs("INPUT"), self._specs("OUTPUT")
         self._uploads, self._compute = self._cuda.stream(), self._cuda.stream()
@@ -278,7 +281,8 @@ class TrtRuntime(Closing):
         if "memory" in reason.lower():
             return out_of_memory(self._device, reason)
         return GpuError(
-            f"{self._device}: TensorRT cannot run the plan ({reason}); compile it again"
+            f"{self._device}: TensorRT cannot run the plan ({reason}); start again, or use "
+            f"--device ort-cuda:{self._device.partition(':')[2]}"
         )
 
 

@@ -40,6 +40,7 @@ class FakeGpu:
         self.stack: list[Context] = []
         self.addresses = itertools.count(0x1000, 0x1000)
         self.num_graphs = self.num_launches = 0
+        self.launch_status = 0
         self.fail_allocation = self.fail_capture = self.is_lost = False
 
     def check(self) -> None:
@@ -184,6 +185,8 @@ def fake_bindings(gpu: FakeGpu) -> ModuleType:
 
     def launch(graph: int, stream: int) -> tuple[int]:
         gpu.num_launches += 1
+        if gpu.launch_status:
+            return (gpu.launch_status,)
         for work in graphs[graph]:
             gpu.streams[stream].put(work)
         return (0,)

@@ -19,7 +19,9 @@ def test_measures_every_stage_of_every_batch_size(tiny: Path) -> None:
         assert 0 < x.p50_ms <= x.p95_ms <= x.p99_ms < 1e4
     assert [(x.batch, x.calls) for x in report.throughputs] == [(1, 5), (3, 5)]
     for rate, total in zip(report.throughputs, report.latencies[3::4], strict=True):
-        assert rate.windows_per_s * total.p50_ms / 1e3 / rate.batch == pytest.approx(1, abs=0.9)
+        mean_ms = 1e3 * rate.batch / rate.windows_per_s
+        # Of any five times: three are not below the median, none is above p99 / 0.96.
+        assert 0.59 * total.p50_ms < mean_ms < 1.05 * total.p99_ms
     assert report.runtime == "ONNX Runtime CPU fp32"
     assert report.first_call_ms > 0
     assert json.loads(report.to_json())["throughputs"][1]["batch"] == 3

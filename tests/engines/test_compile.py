@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,9 +122,24 @@ def test_a_changed_plan_is_refused_when_opened_and_made_anew_by_compile(
     path.write_bytes(good[:-1] + b"!")
     with pytest.raises(PlanTampered, match="not run"):
         find_plan(bundle, find_gpu(0), trt, None, modern.cache)
+    compile_plan(bundle, batches=(1,))
+    assert find_plan(bundle, find_gpu(0), trt, None, modern.cache)[0].batches == (1,)
     assert not compile_plan(bundle).was_cached
     assert path.read_bytes() == good
     assert find_plan(bundle, find_gpu(0), trt, None, modern.cache)[0].batches == (1, 4, 16)
+
+
+def test_what_would_not_be_kept_is_not_built(modern: FakeMachine, tiny: Path) -> None:
+    bundle = load_bundle(tiny)
+    key = compile_plan(bundle, batches=(1,)).key
+    modern.cache.key_file.chmod(0o644)
+    with pytest.raises(PlanTampered, match="mode 644"):
+        compile_plan(bundle, batches=(2,))
+    lock = modern.cache.folder / f"{replace(key, batches=(4,)).digest}.lock"
+    lock.mkdir()
+    with pytest.raises(CompileError, match="cannot be written"):
+        compile_plan(bundle, batches=(4,))
+    assert len(modern.tensorrt.builds) == 1
 
 
 def test_a_plan_of_another_driver_or_tensorrt_is_not_found(modern: FakeMachine, tiny: Path) -> None:

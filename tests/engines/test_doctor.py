@@ -10,7 +10,7 @@ from engines.__main__ import main
 from engines.bundle import load_bundle
 from engines.compile import compile_plan
 from engines.doctor import Check, examine, table
-from engines.errors import NoGpu
+from engines.errors import NoGpu, RuntimeUnavailable
 from engines.side_by_side import on_each
 from engines.verify import verify
 from tests.engines.fake_cuda import FakeLibcuda
@@ -69,7 +69,10 @@ def test_each_fault_is_named_with_its_cure(
     machine.tensorrt.start_error = ""
     path = compile_plan(load_bundle(tiny)).path
     path.write_bytes(path.read_bytes() + b"!")
-    assert "`python -m engines compile` makes it anew" in checks()["plan cache"].text
+    changed = checks()["plan cache"]
+    assert (changed.state, changed.is_ok) == ("failed", False)
+    assert "`python -m engines compile` makes it anew" in changed.text
+    assert table([changed]).endswith("Not in order: see plan cache\nThe processor can be used")
     machine.remove("tensorrt")
     machine.remove("pycuda.driver")
     machine.remove("cuda.bindings.driver")
@@ -94,6 +97,11 @@ def test_devices_side_by_side_and_those_that_are_not_there(
     assert all(p.agreement == 1 for p in found.results)
     with pytest.raises(NoGpu):
         on_each(tiny, ["cuda:0"], verify)
+    with pytest.raises(RuntimeUnavailable, match="cuda:0: no GPU in this test; ort-cuda:0: "):
+        on_each(tiny, ["cuda:0", "ort-cuda:0"], verify)
+    assert main(["verify", str(tiny), "--device", "cuda:0", "ort"]) == 1
+    assert main(["bench", str(tiny), "--device", "cuda:0", "ort-cuda:0"]) == 2
+    capsys.readouterr()
     assert main(["verify", str(tiny), "--device", "all"]) == 0
     text = capsys.readouterr().out
     assert "not there: cuda:0: no GPU in this test" in text

@@ -5,7 +5,7 @@ import os
 import pytest
 
 import engines.gpu
-from engines.errors import DriverTooOld, NoGpu, RuntimeUnavailable
+from engines.errors import DriverBroken, DriverTooOld, NoGpu, RuntimeUnavailable
 from engines.gpu import Gpu, find_gpu, find_gpus, open_driver
 from tests.engines.fake_cuda import FakeLibcuda
 
@@ -26,7 +26,9 @@ def test_gpus_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
         (FakeLibcuda(init=100), NoGpu, "error 100 .*CUDA_VISIBLE_DEVICES"),
         (FakeLibcuda(init=35), DriverTooOld, "error 35 .*the driver is too old.*install NVIDIA's"),
         (FakeLibcuda(init=803), DriverTooOld, "restart the machine"),
-        (FakeLibcuda(init=77), NoGpu, "error 77"),
+        (FakeLibcuda(init=999), DriverBroken, "error 999 .*not in order"),
+        (FakeLibcuda(init=77), DriverBroken, "error 77"),
+        (FakeLibcuda(init=34), NoGpu, "stub library"),
         (FakeLibcuda(count=0), NoGpu, "sees no GPU"),
         (FakeLibcuda(), NoGpu, r"'cuda:1': there is no such GPU, .*cuda:0 \(Fake GPU 0\)"),
     ],

@@ -10,7 +10,9 @@ import pytest
 from engines.bundle import load_bundle
 from engines.compile import compile_plan
 from engines.errors import (
+    DriverBroken,
     DriverTooOld,
+    GpuError,
     GpuLost,
     GpuOutOfMemory,
     LibraryMissing,
@@ -82,6 +84,24 @@ def test_graphs_that_cannot_be_captured_are_done_without(
         check(runtime, tiny, 5)
     assert machine.gpu.num_launches == 0
     assert "without CUDA graphs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cure"),
+    [
+        (2, GpuOutOfMemory, "end other programs"),
+        (719, GpuLost, "start again"),
+        (400, GpuError, "uninstall cuda-bindings"),
+    ],
+)
+def test_a_graph_that_cannot_be_launched_says_why(
+    machine: FakeMachine, tiny: Path, status: int, error: type[GpuError], cure: str
+) -> None:
+    with TrtRuntime(load_bundle(tiny)) as runtime:
+        machine.gpu.launch_status = status
+        with pytest.raises(error, match=cure) as caught:
+            runtime.run(feeds(tiny, 1))
+        assert type(caught.value) is error
 
 
 def test_a_runtime_that_failed_once_computes_right_afterwards(
@@ -165,8 +185,9 @@ def test_a_plan_that_tensorrt_does_not_load_says_to_compile_again(
     machine: FakeMachine, tiny: Path
 ) -> None:
     machine.tensorrt.version = "10.13.3.8"  # what the library is and what it says differ
-    with pytest.raises(PlanTampered, match=r"plan of 10\.13\.3\.9.*compile"):
+    with pytest.raises(PlanTampered, match=r"deleted \(plan of 10\.13\.3\.9.*compile"):
         open_runtime(load_bundle(tiny), "cuda:0")
+    assert machine.cache.keys() == []  # or `compile` would be content with it
 
 
 def test_auto_takes_tensorrt_where_it_was_compiled(machine: FakeMachine, tiny: Path) -> None:
@@ -182,6 +203,7 @@ def test_auto_says_aloud_that_it_does_not_use_the_gpu(
         ("not compiled", PlanMissing, "engines compile"),
         ("a library is missing", LibraryMissing, "pip install tensorrt"),
         ("driver too old", DriverTooOld, "the driver is too old"),
+        ("driver not in order", DriverBroken, "error 999"),
     ]
     for path in machine.cache.folder.glob("*.plan"):
         path.unlink()
@@ -190,6 +212,8 @@ def test_auto_says_aloud_that_it_does_not_use_the_gpu(
             machine.remove("tensorrt")
         if error is DriverTooOld:
             machine.install_driver(FakeLibcuda(init=35))
+        if error is DriverBroken:
+            machine.install_driver(FakeLibcuda(init=999))
         caplog.clear()
         with (
             caplog.at_level(logging.WARNING),

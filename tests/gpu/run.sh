@@ -19,7 +19,7 @@ cd "$(dirname "$0")/../.."
 out=${1:-gpu-report}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-rm -f "$out/steps.jsonl" "$out/report.json"
+rm -f "$out"/{steps.jsonl,report.json,bench.json,bench.png} "$out"/*.log # nothing of an earlier run
 report() { python3 tests/gpu/report.py "$1" "$out" "${@:2}"; }
 
 step() { # NAME COMMAND...
