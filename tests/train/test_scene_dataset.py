@@ -47,7 +47,7 @@ def test_an_example_has_pictures_and_places(dataset: SceneDataset) -> None:
 def test_heads_are_above_shoulders_and_mostly_in_the_picture(dataset: SceneDataset) -> None:
     places = torch.stack([dataset[k][1][PLACES] for k in range(12)])
     nose, shoulders = places[..., 0, 1], places[..., 11:13, 1].mean(-1)
-    assert torch.isfinite(nose).float().mean() > 0.7
+    assert torch.isfinite(nose).float().mean() > 0.95
     both = torch.isfinite(nose) & torch.isfinite(shoulders)
     assert (nose < shoulders)[both].float().mean() > 0.95
 
