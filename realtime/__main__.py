@@ -9,11 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from engines.errors import TellsError
 from realtime.config import Config, load_config
 from realtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realtime.sources import CameraInfo
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DEMO_BUNDLE = ASSETS / "demo"
@@ -48,8 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """Guesses no flags, and repeats no password of an address that stands where it cannot."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say on stderr what is wrong, and exit with code 2."""
+        from realtime.sources.uri import redact_text
+
+        super().error(redact_text(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m realtime",
         description="Micro-gestures and emotion, live from any camera or out of a clip.",
     )
@@ -207,10 +223,15 @@ def _login(text: str | None) -> tuple[str, str] | None:
 def _cameras(_: argparse.Namespace) -> None:
     from realtime.sources import list_cameras
 
-    cameras = list_cameras()
+    print_cameras(list_cameras())
+
+
+def print_cameras(cameras: "Sequence[CameraInfo]") -> None:
+    """One line for each webcam, its columns parted by tabs."""
     for camera in cameras:
         width, height = camera.size
-        print(f"{camera.uri}\t{width}x{height}\t{camera.fps:g} fps\t{camera.name}")
+        rate = "unknown rate" if camera.fps is None else f"{camera.fps:g} fps"
+        print(f"{camera.uri}\t{width}x{height}\t{rate}\t{camera.name}")
     if not cameras:
         print("No webcam can be opened here: connect one, or name a file or a URL instead.")
 

@@ -39,15 +39,12 @@ def analyze(
                 while new := predictor.step({frame.source: buffer}):
                     predictions += new
                 estimates, events = decider.step(predictions, now=frame.t, stretch=buffer.stretch)
-                dropped = predictor.num_dropped.get(frame.source, 0)
-                held = Snapshot(
-                    frame,
-                    observation,
-                    estimates,
-                    tuple(predictions),
-                    events,
-                    replace(status, windows_dropped=dropped),
+                state = replace(
+                    status,
+                    windows_dropped=predictor.num_dropped.get(frame.source, 0),
+                    message=predictor.waiting.get(frame.source, ""),
                 )
+                held = Snapshot(frame, observation, estimates, tuple(predictions), events, state)
         except TellsError:  # what was seen before the source failed is not lost
             if held is not None:
                 yield replace(held, new_events=held.new_events + decider.flush(held.frame.t))

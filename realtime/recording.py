@@ -72,12 +72,14 @@ class Recording:
         self.is_interrupted = False
         """To be set where somebody ended the run before its source did."""
         self._last_frame: tuple[str, float] | None = None
+        self._last_message = ""
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
         with ExitStack() as stack:
+            is_endless = self._record.command == "live"
             self._video: VideoSink = stack.enter_context(
-                VideoSink(self._folder / VIDEO_FILE, self._overlay.draw)
+                VideoSink(self._folder / VIDEO_FILE, self._overlay.draw, is_endless=is_endless)
             )
             self._sinks = (
                 stack.enter_context(CsvSink(self._folder / EVENTS_FILE)),
@@ -101,7 +103,7 @@ class Recording:
         self._tally.write(snapshot, is_new_frame=is_new)
         if is_new:
             self._video.write(snapshot)
-        self._last_frame = frame
+        self._last_frame, self._last_message = frame, snapshot.status.message
 
     def summary(self) -> str:
         """What lies in the folder, in a line or two for people; to be asked after the end."""
@@ -110,11 +112,19 @@ class Recording:
             f"{self._folder}: {VIDEO_FILE}, {TIMELINE_FILE}, {EVENTS_FILE} ({c.events} events), "
             f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
         )
+        if not c.predictions:
+            text += "\nNo prediction was made: " + self._what_it_takes()
         if any(m.source.is_untrained for m in self._record.bundles):
             text += "\nThe bundle is untrained: its weights are random and its predictions too."
         if self._truth and self._last_frame and not self.is_interrupted:
             text += self._truth.beyond(self._last_frame[1])
         return text
+
+    def _what_it_takes(self) -> str:
+        windows = [m.window for m in self._record.bundles]
+        span_s, gap_s = min(w.span_s for w in windows), min(w.max_gap_s for w in windows)
+        text = f"it takes {span_s:.1f} s of one person without a pause of {gap_s:g} s"
+        return f"{text} ({self._last_message})" if self._last_message else text
 
     def __exit__(
         self,

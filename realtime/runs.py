@@ -186,7 +186,7 @@ def run_headless(
         camera = session.add_camera(source, reopen=reopen if source.is_live else None)
         reader = session.reader(camera)
         is_ended = stack.enter_context(ended_by_signals())
-        line = stack.enter_context(tqdm(bar_format="{desc}", desc="starting"))
+        line = stack.enter_context(tqdm(bar_format="{desc}", desc="starting", disable=None))
         for snapshot in _watch(session, camera, reader, is_ended, duration_s):
             _tell(line, snapshot, session.lineup)
             if recording is not None:

@@ -1,7 +1,7 @@
 """Sinks: what is kept of a run. Each is a context manager with `write(snapshot)`.
 
 All write to their final names as they go, so that a crash or a full disk costs the last second at
-most: text files hold whole lines only, and the video is a fragmented MP4 until it is closed.
+most: text files hold whole lines only, and the video is a fragmented MP4 meanwhile.
 """
 
 import csv
@@ -32,6 +32,7 @@ EVENT_COLUMNS = ("task", "label", "start_s", "apex_s", "end_s", "peak")
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
+_MOST_PAUSE_S = 60.0
 _THREADS = 2
 _BT601 = 6  # AVCOL_SPC_SMPTE170M; PyAV's own names are swscale's numbers
 
@@ -156,19 +157,24 @@ class CsvSink(_LineSink):
 class VideoSink(Closing):
     """`annotated.mp4`: H.264 with the snapshots' own time stamps, playable in browsers.
 
-    While it is written, the file is a fragmented MP4, playable up to its last second even after a
-    `kill -9`; closing it makes it an ordinary one (FFmpeg's `hybrid_fragmented`).
+    A pause of more than a minute, such as a camera's outage, lasts a minute in it. While it is
+    written, the file is a fragmented MP4, playable up to its last second even after a `kill -9`;
+    closing it makes it an ordinary one (FFmpeg's `hybrid_fragmented`), unless it is endless.
     """
 
-    def __init__(self, path: Path, draw: Callable[[Snapshot], Image]) -> None:
+    def __init__(
+        self, path: Path, draw: Callable[[Snapshot], Image], *, is_endless: bool = False
+    ) -> None:
         """Args: where to write, and what makes the picture, uint8 [H, W, 3] RGB, of a snapshot.
 
-        The first picture's size is the video's.
+        The first picture's size is the video's; `is_endless` where it may run for days.
 
         Raises:
             OutputError: the file exists, or cannot be made.
         """
         self._path, self._draw = path, draw
+        # The index of an ordinary MP4 is gathered in memory: 73 bytes a frame, 190 MB a day.
+        kind = "empty_moov" if is_endless else "hybrid_fragmented"
         try:
             path.open("xb").close()
             self._container: av.container.OutputContainer | None = av.open(
@@ -176,7 +182,7 @@ class VideoSink(Closing):
                 "w",
                 format="mp4",
                 options={
-                    "movflags": "hybrid_fragmented+default_base_moof",
+                    "movflags": f"{kind}+default_base_moof",
                     "frag_duration": str(_FRAGMENT_US),
                     "flush_packets": "1",
                 },
@@ -248,8 +254,9 @@ class VideoSink(Closing):
 
     def _advance(self, t: float) -> int:
         """Ticks since the first frame; after a source began anew, time goes on from its end."""
-        if t < self._last_t:
-            self._shift += self._last_t - t + 1 / 30
+        step = t - self._last_t
+        # Of a step of 2^31 ticks (6.6 h) FFmpeg's muxer makes one tick, and of all that follow.
+        self._shift += (min(step, _MOST_PAUSE_S) if step >= 0 else 1 / 30) - step
         self._last_t = t
         self._last_pts = max(round((t + self._shift) / _TIME_BASE), self._last_pts + 1)
         return self._last_pts

@@ -76,7 +76,8 @@ class Video:
             )
         if is_live:
             self.corrupt_frames = 0  # those before the first key frame are no damage
-        height, width = upright(self._first).shape[:2]
+        self._pixel_aspect = _pixel_aspect(self._stream)
+        height, width = upright(self._first, self._pixel_aspect).shape[:2]
         self.size = (width, height)
         """Width and height of every frame: pictures of another size are fitted into it."""
         self.has_stamps = not is_live or container.format.name not in NO_STAMPS
@@ -122,8 +123,8 @@ class Video:
         return picture.time if self.has_stamps and picture.pts is not None else None
 
     def image(self, picture: av.VideoFrame) -> Image:
-        """uint8 [H, W, 3] RGB, upright, of `size`."""
-        return fit(upright(picture), self.size)
+        """uint8 [H, W, 3] RGB, upright, its pixels square, of `size`."""
+        return fit(upright(picture, self._pixel_aspect), self.size)
 
     def rewind(self) -> None:
         """Begin again with the first picture.
@@ -257,6 +258,12 @@ def _plausible(rate: object) -> float | None:
     """Frames per second, None for nonsense such as the 90000 of an RTP clock."""
     fps = float(rate or 0)  # type: ignore[arg-type]
     return fps if 0.1 <= fps <= 480 else None
+
+
+def _pixel_aspect(stream: VideoStream) -> float:
+    """A pixel's width over its height, 1 where it is unknown or nonsense."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 0.25 <= aspect <= 4 else 1.0
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:

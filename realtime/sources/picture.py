@@ -9,9 +9,15 @@ import numpy as np
 from realtime.records import Image
 
 
-def upright(picture: av.VideoFrame) -> Image:
-    """uint8 [H, W, 3] RGB, turned and mirrored by the display matrix that phones write."""
+def upright(picture: av.VideoFrame, pixel_aspect: float = 1.0) -> Image:
+    """uint8 [H, W, 3] RGB, turned and mirrored by the display matrix that phones write.
+
+    Before that the width is multiplied by `pixel_aspect`, a pixel's width over its height.
+    """
     image = cast(Image, picture.to_ndarray(format="rgb24"))
+    if pixel_aspect != 1:
+        width = max(1, round(image.shape[1] * pixel_aspect))
+        image = cast(Image, cv2.resize(image, (width, image.shape[0])))
     matrix = cast("bytes | None", picture.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return image

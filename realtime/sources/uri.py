@@ -14,6 +14,7 @@ from realtime.errors import SourceError
 _SECRET = re.compile(
     r"([\w-]*(?:pas|pwd|token|secret|auth|key|sig)[\w-]*|(?<!\w)pw?)=[^&;]*", re.IGNORECASE
 )
+_QUOTED_LOGIN = re.compile(r"\S*:\S.*@", re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][\w+.-]*)://")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/?#@:\s\[\]]+)(:\d*)?(?=[/?#]|$)")
 _BARE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
@@ -26,6 +27,7 @@ def without_credentials(uri: str) -> str:
     out, although an address may hold an `@` too. That goes for mistyped addresses as well, such as
     `rtsp:/user:password@host`, of which not even the scheme is certain.
     """
+    uri = _printable(uri)
     scheme = _SCHEME.match(uri)
     start = scheme.group() if scheme else ""
     rest = uri.removeprefix(start)
@@ -38,10 +40,25 @@ def without_credentials(uri: str) -> str:
     return start + _SECRET.sub(r"\1=***", rest)
 
 
+def redact_text(text: str) -> str:
+    """A sentence that may quote addresses as they were typed, as it may be shown.
+
+    From the first word with a `:` inside to the last `@` all may belong to a password, which may
+    hold spaces and quotes.
+    """
+    return _SECRET.sub(r"\1=***", _QUOTED_LOGIN.sub("***@", text))
+
+
 def name_of_file(path: Path) -> str:
     """The path as it may be shown: whole if it exists, else it may be a mistyped address."""
+    name = _printable(str(path))
     # Not `path.exists`: that raises where a folder may not be searched or a name is impossible.
-    return str(path) if os.path.lexists(path) else without_credentials(str(path))
+    return name if os.path.lexists(path) else without_credentials(name)
+
+
+def _printable(name: str) -> str:
+    """With `?` for what is not UTF-8 of a file's name: no JSON, terminal or page would take it."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def for_ffmpeg(uri: str) -> str:

@@ -71,12 +71,14 @@ def serve(
     Raises:
         TellsError: the first source cannot be opened, or the page cannot listen there.
     """
+    config = session.lineup.config
     login = auth or (("tells", secrets.token_urlsafe(9)) if share else None)
     with (
         open_page(
             session,
             sources=sources,
-            emotion=session.lineup.config.emotion,
+            emotion=config.emotion,
+            source_timeout_s=config.source_timeout_s,
             host=host,
             port=port,
             share=share,
@@ -101,6 +103,7 @@ def open_page(
     sources: SourceChoices,
     media: Media | None = None,
     emotion: bool = True,
+    source_timeout_s: float = 10.0,
     host: str = "127.0.0.1",
     port: int | None = None,
     share: bool = False,
@@ -109,12 +112,13 @@ def open_page(
     """Have the page up inside a `with` block; most arguments as for `serve`.
 
     `media` are stages other than the real ones, `emotion` is False where the host has switched
-    emotion inference off, `port` None takes any.
+    emotion inference off, a source that is silent for `source_timeout_s` is lost, `port` None takes
+    any.
     """
     port = _free_port(host, port)
     access = Access(host, has_login=auth is not None, is_shared=share)
     demo = _build()
-    hub = Hub(session, sources, access, media=media or _media(), emotion=emotion)
+    hub = Hub(session, sources, access, media=media or _media(source_timeout_s), emotion=emotion)
     try:
         if sources.initial is not None:
             hub.stage.show_now(hub.command(sources.initial))
@@ -127,10 +131,10 @@ def open_page(
             tunnel.kill()
 
 
-def _media() -> Media:
+def _media(timeout_s: float) -> Media:
     return Media(
-        open_source=partial(open_source, realtime=True, loop=True),
-        open_browser=BrowserSource,
+        open_source=partial(open_source, realtime=True, loop=True, timeout_s=timeout_s),
+        open_browser=partial(BrowserSource, timeout_s=timeout_s),
         redact=without_credentials,
         draw=draw_subject,
     )

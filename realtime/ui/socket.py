@@ -12,7 +12,7 @@ from realtime.ui.access import Access, is_logged_in
 from realtime.ui.messages import Json, describe_session
 from realtime.ui.pictures import Media, Session
 from realtime.ui.stage import Command, Stage
-from realtime.ui.viewer import FULL, Viewer
+from realtime.ui.viewer import FULL, SIGNED_OUT, Viewer
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +63,12 @@ class Hub:
         if self.app is None or self.is_closing or not self.access.is_same_origin(socket.headers):
             await socket.close()  # Before accept: the handshake is answered 403.
             return
-        if not is_logged_in(socket.cookies, self.app):
-            await socket.close()
-            return
         await socket.accept()
+        if not is_logged_in(socket.cookies, self.app):
+            # After accept, because of a refused handshake a page learns no reason. Told this one it
+            # loads anew, and so shows the login; its cookie may be of a server that was restarted.
+            await socket.close(SIGNED_OUT, "signed out")
+            return
         if len(self.viewers) >= MAX_VIEWERS:
             await socket.close(FULL, f"{MAX_VIEWERS} viewers are connected, which is the most")
             return

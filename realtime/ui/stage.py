@@ -45,7 +45,8 @@ class Stage:
         self._session = session
         self._media = media
         self._camera: str | None = None
-        self._commands: LatestSlot[Command] = LatestSlot()
+        self._commands: LatestSlot[tuple[int, Command]] = LatestSlot()
+        self._lock = threading.Lock()
         self._num_commands = 0
         self.feed: PictureFeed | None = None
         self.state = StageState()
@@ -61,9 +62,10 @@ class Stage:
 
     def show(self, command: Command) -> None:
         """Exchange what is shown, soon."""
-        self._num_commands += 1
-        self._commands.put(command)
-        self._become(StageState("stopped" if command.uri is None else "opening", command.name))
+        number = self._count()
+        phase: Phase = "stopped" if command.uri is None else "opening"
+        self._become(StageState(phase, command.name), number)
+        self._commands.put((number, command))
 
     def show_now(self, command: Command) -> None:
         """Exchange what is shown and return when it runs; before the first `show` only.
@@ -72,48 +74,51 @@ class Stage:
             TellsError: the source cannot be opened.
         """
         assert self._num_commands == 0
-        self._open(command)
+        self._open(command, 0)
 
     def close(self) -> None:
         """End the camera and the thread; a source that is still being opened is abandoned."""
-        self._num_commands += 1
+        self._count()
         self._commands.close()
         self._thread.join(1.0)
 
     def _run(self) -> None:
         try:
-            while (command := self._commands.get()) is not None:
+            while (asked := self._commands.get()) is not None:
+                number, command = asked
                 self._drop()
                 if command.uri is not None:
-                    self._try_open(command)
+                    self._try_open(command, number)
         except SlotClosed:
             self._drop()
 
-    def _try_open(self, command: Command) -> None:
-        asked = self._num_commands
+    def _try_open(self, command: Command, number: int) -> None:
         try:
-            self._open(command)
+            self._open(command, number)
         except TellsError as error:
-            if asked == self._num_commands:
-                self._become(StageState("failed", command.name, str(error)))
+            self._become(StageState("failed", command.name, str(error)), number)
         except Exception:  # Thread boundary: the page stays up and says so.
             logger.exception("the source could not be started")
-            self._become(StageState("failed", command.name, "Could not be started; see the log."))
+            state = StageState("failed", command.name, "Could not be started; see the log.")
+            self._become(state, number)
 
-    def _open(self, command: Command) -> None:
+    def _open(self, command: Command, number: int) -> None:
         assert command.uri is not None
-        asked = self._num_commands
         open_source = partial(self._media.open_source, command.uri)
         source = open_source()
-        if asked != self._num_commands:  # Somebody changed their mind while it was opening.
+        if number != self._num_commands:  # Somebody changed their mind while it was opening.
             source.close()
             return
         self._camera = self._session.add_camera(source, reopen=open_source)
         reader = self._session.reader(self._camera)
         tell_truth = _teller(command.truth or Truth(()), source)
-        self.feed = PictureFeed(reader, self._media.draw, self._ended, tell_truth)
-        self.feed.start()
-        self._become(StageState("running", command.name or self._camera))
+        on_end = partial(self._ended, number)
+        self.feed = feed = PictureFeed(reader, self._media.draw, on_end, tell_truth)
+        # Said before the feed starts, which may end at once.
+        if self._become(StageState("running", command.name or self._camera), number):
+            feed.start()
+        else:  # Somebody changed their mind while it was added: the next command drops the camera.
+            self.feed = None
 
     def _drop(self) -> None:
         feed, camera = self.feed, self._camera
@@ -123,13 +128,23 @@ class Stage:
         if camera is not None:
             self._session.remove_camera(camera)
 
-    def _ended(self, feed: PictureFeed, phase: Phase, message: str) -> None:
-        if feed is self.feed:
-            self._become(StageState(phase, self.state.source, message))
+    def _ended(self, number: int, _: PictureFeed, phase: Phase, message: str) -> None:
+        self._become(StageState(phase, self.state.source, message), number)
 
-    def _become(self, state: StageState) -> None:
-        self.state = state
+    def _count(self) -> int:
+        """The number of a new command: from now on no older one changes the state."""
+        with self._lock:
+            self._num_commands += 1
+            return self._num_commands
+
+    def _become(self, state: StageState, number: int) -> bool:
+        """Change the state on behalf of a command, unless a newer one was given."""
+        with self._lock:
+            if number != self._num_commands:
+                return False
+            self.state = state
         self.on_change()
+        return True
 
 
 def _teller(truth: Truth, source: Source) -> TellTruth:

@@ -83,6 +83,7 @@ def test_live_headless_records_an_rtsp_camera_and_never_shows_its_password(
         cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
+    assert "/s  perception " not in run.stderr, "the line of status is for terminals"
     record = json.loads((out / "run.json").read_text())
     assert record["counts"]["frames_with_pose"] > 0
     assert record["counts"]["predictions"] > 0

@@ -132,24 +132,6 @@ def top_level_boxes(path: Path) -> list[bytes]:
     return boxes
 
 
-def test_a_source_that_begins_anew_or_changes_size_goes_on_in_the_same_video(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "annotated.mp4"
-
-    def draw(shot: Snapshot) -> Image:
-        return np.full((97, 161, 3) if shot.frame.t < 50 else (200, 100, 3), 200, np.uint8)
-
-    with VideoSink(path, draw) as sink:
-        for t in (100.0, 100.1, 0.0, 0.1):
-            sink.write(snapshot(t))
-    times, pictures = decode(path)
-    assert times == pytest.approx([0, 0.1, 0.1 + 1 / 30, 0.2 + 1 / 30], abs=1e-3)
-    assert {p.shape for p in pictures} == {(200, 100, 3)}
-    assert pictures[2][100, 50, 0] > 190  # the other size lies in the middle,
-    assert pictures[2][5, 50, 0] < 10  # with black borders
-
-
 def test_a_video_without_frames_leaves_no_file(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "annotated.mp4", coloured):
         pass

@@ -2,6 +2,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -90,6 +91,36 @@ def test_pictures_of_a_turned_phone_stand_upright(
         "bottom right": image[-4, -8],
     }
     assert max(corners, key=lambda name: int(corners[name][0]) - int(corners[name][1])) == red
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (Fraction(16, 11), 0, (233, 120)),  # PAL, wide
+        (Fraction(8, 9), 0, (142, 120)),  # NTSC
+        (Fraction(16, 11), 90, (120, 233)),
+        (Fraction(200, 1), 0, (160, 120)),  # nonsense
+    ],
+)
+def test_pixels_that_are_not_square_become_square(
+    tmp_path: Path, aspect: Fraction, rotation: int, size: tuple[int, int]
+) -> None:
+    path = tmp_path / "narrow.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index in range(3):
+            shown = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            container.mux(stream.encode(shown))
+        container.mux(stream.encode(None))
+    with open_source(str(path)) as source:
+        assert source.size == size
+    expected = cv2.resize(picture(1), (max(size), 120))
+    turned = np.rot90(expected) if rotation else expected
+    assert difference(frames_of(path)[1].image, turned) < 6
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,12 @@ def test_a_file_is_called_by_its_whole_name_whatever_is_in_it(tmp_path: Path, na
         open_source(str(path))
 
 
+def test_a_name_that_is_not_utf8_is_shown_in_characters_that_can_be_written() -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    assert without_credentials(name) == name_of_file(Path(name)) == "caf?.mp4"
+    assert name_of_file(Path("\ud800.mp4")) == "?.mp4"
+
+
 @pytest.mark.parametrize(
     ("uri", "opened"),
     [

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.errors import PageError
+from realtime.errors import PageError, SourceLost
+from realtime.ui import SourceChoices
 from tests.conftest import PROJECT
 from tests.realtime.broadcast import dial, fake_page, hear, sign_in
 
@@ -27,7 +28,7 @@ from realtime.ui import page
 
 session = broadcast.FakeSession([broadcast.page_manifest()])
 session.lineup = type("", (), {"config": Config()})
-page._media = lambda: broadcast.echo_media(session)
+page._media = lambda timeout_s: broadcast.echo_media(session)
 page.serve(session, sources=broadcast.CHOICES, port=int(sys.argv[1]), share="share" in sys.argv)
 """
 
@@ -102,6 +103,27 @@ def test_without_the_tunnel_it_says_so_and_stays_up_locally_behind_a_made_up_pas
         took_s, out, errors = ends(process, signal.SIGTERM)
     assert took_s < ENDS_S
     assert (out, errors) == ("", "")
+
+
+def test_the_time_out_of_the_settings_is_that_of_the_pages_sources(
+    tmp_path: Path, taken_port: int
+) -> None:
+    code = PROGRAM.replace("Config()", "Config(source_timeout_s=0.5)")
+    code = code.replace("broadcast.CHOICES", f"page.SourceChoices('http://127.0.0.1:{taken_port}')")
+    code = code.replace("page._media = ", "unused = ")
+    run = subprocess.run(
+        [sys.executable, "-c", code, "0"], cwd=PROJECT, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert "no answer within 0.5 s" in run.stderr.splitlines()[-1]
+
+
+def test_the_same_time_out_is_that_of_a_browsers_camera() -> None:
+    choices = SourceChoices()
+    with fake_page(media=None, sources=choices, source_timeout_s=0.2) as (page, _):
+        camera = page.hub.media.open_browser()
+        with pytest.raises(SourceLost):
+            next(camera)
 
 
 def test_an_address_that_is_not_this_machines_is_one_line() -> None:

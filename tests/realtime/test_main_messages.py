@@ -1,0 +1,65 @@
+"""What the commands say where something is unusual: to be understood, and without secrets."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from realtime.__main__ import main, print_cameras
+from realtime.perception.models import PerceptionModels
+from realtime.sources import CameraInfo
+from tests.clips import make_clip
+from tests.engines.tiny_bundle import write_tiny_bundle
+from tests.realtime.test_main import MODELS
+
+
+def test_a_webcam_that_names_no_rate_is_listed_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    silent = CameraInfo("webcam:0", "Old camera", (640, 480), None)
+    print_cameras([silent, CameraInfo("webcam:1", "New camera", (1280, 720), 30.0)])
+    assert capsys.readouterr().out == (
+        "webcam:0\t640x480\tunknown rate\tOld camera\nwebcam:1\t1280x720\t30 fps\tNew camera\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["live", "rtsp://ann:s3cr3t@cam/1"],
+        ["live", "rtsp:/ann:more s3cr3t@cam"],
+        ["live", "http://cam/video?password=s3cr3t"],
+        ["rtsp://ann:s3cr3t@cam/1"],
+        ["rtsp://ann:it's s3cr3t@cam/1"],
+        ["analyze", "--source", "x.mp4", "rtsp://ann:s3cr3t@cam/1", "--out", "o"],
+        ["analyze", "--source=rtsp://ann:s3cr3t@cam/1", "x.mp4", "--out", "o"],
+        ["live", "--sour", "rtsp://ann:s3cr3t@cam/1"],
+        ["live", "--duration", "rtsp://ann:s3cr3t@cam/1"],
+        ["live", "--headless=rtsp://ann:s3cr3t@cam/1"],
+    ],
+)
+def test_an_address_in_the_wrong_place_is_repeated_without_its_password(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert "s3cr3t" not in said
+    assert "cam" in said.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_clip_too_short_says_so_and_its_name_need_not_be_utf8(
+    tmp_path: Path, perception_models: PerceptionModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_tiny_bundle(tmp_path / "tiny", perception=MODELS)
+    short = make_clip(tmp_path / "short.mp4", [i / 12 for i in range(6)], size=(320, 240))
+    clip, out = short.rename(tmp_path / os.fsdecode(b"caf\xe9.mp4")), tmp_path / "out"
+    assert main(["analyze", str(clip), "--out", str(out), "--bundle", str(bundle)]) == 0
+    assert json.loads((out / "run.json").read_text())["source"] == str(tmp_path / "caf?.mp4")
+    said = capsys.readouterr().out
+    assert "No prediction was made: it takes 1.0 s of one person without a pause of 0.5 s" in said
+    assert "(0.4 s of 1.0 s seen so far)" in said

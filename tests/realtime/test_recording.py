@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from realtime.config import Config
+from realtime.lineup import load_lineup
+from realtime.recording import Recording
+from tests.engines.tiny_bundle import write_tiny_bundle
+from tests.realtime.scene import predictions_at, snapshot
+from tests.realtime.test_sinks import decode, top_level_boxes
+
+
+def record(folder: Path, command: str, *, is_predicted: bool) -> str:
+    """Record two seconds into `folder` / "out"; the summary."""
+    lineup = load_lineup([write_tiny_bundle(folder / "tiny")], Config())
+    recording = Recording(
+        folder / "out", command=command, source="clip.mp4", lineup=lineup, device="cpu", runtime="x"
+    )
+    with recording:
+        for i in range(60):
+            seen = predictions_at(i / 30)[:1] if is_predicted else ()
+            recording.write(snapshot(i / 30, predictions=seen))
+    return recording.summary()
+
+
+@pytest.mark.parametrize(("command", "stays_in_fragments"), [("analyze", False), ("live", True)])
+def test_only_a_clips_video_gets_an_index_that_grows_with_it(
+    tmp_path: Path, command: str, stays_in_fragments: bool
+) -> None:
+    record(tmp_path, command, is_predicted=False)
+    path = tmp_path / "out" / "annotated.mp4"
+    assert (b"moof" in top_level_boxes(path)) is stays_in_fragments
+    times, _ = decode(path)
+    assert times == pytest.approx([i / 30 for i in range(60)], abs=1e-3)
+
+
+@pytest.mark.parametrize("is_predicted", [True, False])
+def test_the_summary_says_what_a_prediction_takes_where_there_was_none(
+    tmp_path: Path, is_predicted: bool
+) -> None:
+    summary = record(tmp_path, "analyze", is_predicted=is_predicted)
+    assert ("it takes 1.0 s of one person without a pause of 0.5 s" in summary) is not is_predicted
