@@ -24,6 +24,8 @@ class Segment:
     """First frame, 0-based."""
     end: int
     """Last frame, 0-based, inclusive."""
+    row: int | None = field(default=None, compare=False)
+    """Of its video's label file, from 0: the challenge calls clips by it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Video:
     segments: tuple[Segment, ...]
     emotion: int | None
     """Index into `train.labels.EMOTIONS`; None where it is not annotated."""
+    rows: int = field(default=0, compare=False)
+    """Of its label file, those that became no segment among them."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ rightly, less twice the time that it is shown wrongly: it pays to show a state f
 and otherwise to abstain.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ from train.evaluate import Labelled, spotted, windows_of
 from train.metrics import Probs, Reliability, reliability
 from train.scoring import ScoredVideo, live_states
 from train.spotting import spot
+
+logger = logging.getLogger(__name__)
 
 _ON = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 _OFF = (0.5, 0.7, 0.85, 1.0)
@@ -70,15 +73,22 @@ def calibrate(
 ) -> tuple[Manifest, list[Calibration]]:
     """The manifest with new temperatures and thresholds, and how they came about.
 
-    A task without truth in these videos keeps what it has.
+    A task without truth in these videos, or with one class alone, keeps what it has: the surer it
+    is of that class, the better it would seem.
 
     Raises:
-        DataError: no task has any.
+        DataError: there is no other task.
     """
     found = []
     for output in manifest.outputs:
         windows = windows_of(scored, output.task, output.background)
-        if not len(windows.labels):
+        if len(classes := np.unique(windows.labels)) < 2:
+            if len(classes):
+                logger.warning(
+                    "%s: not calibrated, all windows of this split are %r; `train prepare "
+                    "--hold-out 0.2` takes more from training",
+                    output.task, output.class_names[classes[0]],
+                )  # fmt: skip
             continue
         factor = fit_temperature(windows, output.temperature)
         after = [_tempered(item, output.task, factor) for item in scored]
@@ -92,7 +102,10 @@ def calibrate(
             reliability(tempered.probs, tempered.labels), _GOALS[output.kind], goal,
         ))  # fmt: skip
     if not found:
-        raise DataError("nothing to calibrate on: no video of this split has a label of any task")
+        raise DataError(
+            "nothing to calibrate on: no video of this split has a label of any task, or all have "
+            "the same; `train prepare --hold-out 0.2` takes some from training"
+        )
     return manifest, found
 
 

@@ -84,8 +84,8 @@ def examples(store: Store, split: str, recipe: Recipe, hop_s: float) -> list[Exa
     spec, refused = recipe.window, 0
     out = []
     for video in store.videos(split):
-        for instant in window_ends(video, recipe, hop_s, is_trimmed=store.info.is_trimmed):
-            end = store.last_frame(video.id, instant)
+        due = window_ends(video, recipe, hop_s, is_trimmed=store.info.is_trimmed)
+        for end in sorted({store.last_frame(video.id, t) for t in due}):  # one in a pause, not many
             start = max(end - spec.span_s, video.start)
             if store.is_whole(video.id, start, end, spec.max_gap_s):
                 out.append(Example(video.id, end, labels_at(video, end, recipe, store)))

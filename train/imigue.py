@@ -47,7 +47,8 @@ _RESULTS = {"win": EMOTIONS.index("positive"), "lose": EMOTIONS.index("negative"
 def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -> Corpus:
     """The MiGA challenge's folders, with the split that the folders name.
 
-    Subjects and emotions are known where a `tells_truth.csv` (of rendered data) stands at the root.
+    It does not say who is seen and who won: a `tells_truth.csv` at the root may. Rendered data have
+    one; of real data it is the user's.
 
     Args:
         root: holds `imigue_data_phase1` and so on, unzipped.
@@ -58,7 +59,7 @@ def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -
         DataError: nothing is there, a row is malformed, or a video is in two splits.
     """
     _check_root(root, "imigue_data_phase1", "imigue_data_phase2")
-    truth = _read_truth(root / TRUTH_FILE)
+    truth, is_rendered = _read_truth(root / TRUTH_FILE), (root / RENDERED).is_dir()
     skips = Skips()
     videos: dict[str, Video] = {}
     for split, (labels, pictures) in _A_FOLDERS.items():
@@ -77,10 +78,10 @@ def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -
                     "remove it from one of them"
                 )
             rows = label_rows(table)
-            _note_oddities(name, rows, skips, is_rendered=bool(truth))
+            _note_oddities(name, rows, skips, is_rendered=is_rendered)
             segments = segments_of(table, rows, _counting(frame_shift), skips, skip_bad=skip_bad)
             subject, emotion = truth.get(name, ("", None))
-            videos[name] = Video(name, path, split, subject, segments, emotion)
+            videos[name] = Video(name, path, split, subject, segments, emotion, len(rows))
     return _corpus("layout A", root, videos, skips, frame_shift)
 
 
@@ -119,7 +120,9 @@ def read_layout_b(
             segments = segments_of(
                 table, entry.rows, _counting(frame_shift), skips, skip_bad=skip_bad
             )
-            videos[name] = Video(name, path, where, entry.subject, segments, entry.emotion)
+            videos[name] = Video(
+                name, path, where, entry.subject, segments, entry.emotion, len(entry.rows)
+            )  # fmt: skip
     return _corpus(f"layout B, split {split}", root, videos, skips, frame_shift)
 
 
@@ -155,7 +158,7 @@ def _note_oddities(name: str, rows: list[LabelRow], skips: Skips, *, is_rendered
 
 
 def _read_truth(path: Path) -> Mapping[str, tuple[str, int | None]]:
-    """Video -> subject and emotion, of rendered data."""
+    """Video -> subject and emotion."""
     if not path.exists():
         return {}
     columns = ["video_id", "split", "subject", "emotion"]

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from train.annotations import DataError, Segment, Skips
@@ -76,9 +76,9 @@ def segments_of(
         DataError: a row is malformed.
     """
     out = []
-    for row in rows:
+    for number, row in enumerate(rows):
         try:
-            segment = _segment(row, counting)
+            segment = replace(_segment(row, counting), row=number)
         except ValueError as error:
             where = f"{table}, line {row.line}"
             if not skip_bad:
@@ -92,7 +92,7 @@ def segments_of(
             skips.add("label before the video's start, left out", where)
         elif segment.start < 0:
             skips.add("label cut at the video's start", where)
-            out.append(Segment(segment.label, 0, segment.end))
+            out.append(replace(segment, start=0))
         else:
             out.append(segment)
     return tuple(out)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from webdataset import TarWriter
 
@@ -25,10 +24,10 @@ from realtime.errors import SourceError
 from realtime.perception import open_perceiver
 from realtime.sources import FileSource
 from realtime.sources.stream import MISSING_S, MISSING_SHARE
-from train.annotations import Corpus, DataError, Segment, Video
+from train.annotations import Corpus, DataError, Video
+from train.label_times import DAMAGED, spans_of
 from train.store_files import (
     VERSION,
-    Span,
     StoredVideo,
     StoreInfo,
     read_clock,
@@ -156,7 +155,7 @@ def _finished(video: Video, out: Path) -> Prepared | None:
         return None
     if not shard.exists():
         return None
-    spans = tuple(_in_seconds(video.segments, t, Counter()))
+    spans = spans_of(video, t, Counter({DAMAGED: stored.problems[DAMAGED]}))
     own = (video.split, video.subject, video.emotion, spans)
     if own != (stored.split, stored.subject, stored.emotion, stored.spans):
         raise DataError(
@@ -241,10 +240,12 @@ def perceive_video(video: Video, perceiver: AnyPerceiver, out: Path) -> Prepared
 
 def _run(video: Video, perceiver: AnyPerceiver, track: Track, problems: Counter[str]) -> None:
     with FileSource(video.path) as source:
-        for frame in source:
-            track.add(perceiver(frame))
-        if source.corrupt_frames:
-            problems["damaged frame, left out"] += source.corrupt_frames
+        try:
+            for frame in source:
+                track.add(perceiver(frame))
+        finally:  # labels go by it also in a video that breaks off
+            if source.corrupt_frames:
+                problems[DAMAGED] += source.corrupt_frames
         length_s = source.duration_s or 0.0
         if length_s - track.t[-1] > MISSING_S + MISSING_SHARE * length_s:
             problems["video cut off, kept as far as it goes"] += 1
@@ -252,13 +253,13 @@ def _run(video: Video, perceiver: AnyPerceiver, track: Track, problems: Counter[
 
 def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> StoredVideo:
     """Write what makes a video whole; its JSON comes last."""
-    spans = tuple(_in_seconds(video.segments, np.array(track.t), problems))
+    spans = spans_of(video, np.array(track.t), problems)
     arrays = track.arrays()
     stored = StoredVideo(
         id=video.id, split=video.split, subject=video.subject, emotion=video.emotion,
         spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
         poses=int((arrays["conf"] > 0).any(axis=1).sum()), faces=int(arrays["has_face"].sum()),
-        problems=problems,
+        problems=problems, rows=video.rows,
     )  # fmt: skip
     blob = io.BytesIO()
     np.savez_compressed(blob, **arrays)  # type: ignore[arg-type]
@@ -268,19 +269,6 @@ def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> Stor
     text = TypeAdapter(StoredVideo).dump_json(stored)
     write_whole(out / "videos" / f"{video.id}.json", text)
     return stored
-
-
-def _in_seconds(
-    segments: Sequence[Segment], t: NDArray[np.float64], problems: Counter[str]
-) -> Iterator[Span]:
-    last = len(t) - 1
-    for segment in segments:
-        if segment.start > last:
-            problems["label beyond the video's end, left out"] += 1
-            continue
-        if segment.end > last:
-            problems["label cut at the video's end"] += 1
-        yield Span(segment.label, float(t[segment.start]), float(t[min(segment.end, last)]))
 
 
 def _write_json(path: Path, info: StoreInfo) -> None:

@@ -115,8 +115,9 @@ def score_videos(
     videos = store.videos(split)[:limit]
     if not videos:
         names = sorted({v.split for v in store.videos()})
+        cure = "; `train prepare --hold-out 0.2` takes some from training" if split == "val" else ""
         raise DataError(
-            f"{store.folder}: has no videos of the split {split!r}, only {', '.join(names)}"
+            f"{store.folder}: has no videos of the split {split!r}, only {', '.join(names)}{cure}"
         )
     bar = tqdm(videos, desc=f"score {split}", unit="video", mininterval=1.0)
     return [_score_video(scorer, store, video, hop_s) for video in bar]
@@ -128,7 +129,7 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
     first = video.start + span
     # At frames, as live windows do and as those did that training saw.
     due = np.arange(first, video.end + 1e-6, hop_s)
-    ends = np.array([store.last_frame(video.id, t) for t in due])
+    ends = np.unique([store.last_frame(video.id, t) for t in due])  # one in a pause, not many
     probs: dict[str, list[Probs]] = {o.task: [] for o in scorer.manifest.outputs}
     covered: list[float] = []
     for lo in range(0, len(ends), _BATCH):

@@ -65,10 +65,9 @@ def read_smg(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -> Cor
             skips.add("video missing", f"{name} (expected {folder / (name + _PICTURES[0])})")
         else:
             split = "train" if int(digits) <= TRAIN_SAMPLES else "test"
-            segments = segments_of(
-                table, label_rows(table), counting, skips, skip_bad=skip_bad
-            )  # fmt: skip
-            videos.append(Video(name, path, split, str(int(digits)), segments, None))
+            rows = label_rows(table)
+            segments = segments_of(table, rows, counting, skips, skip_bad=skip_bad)
+            videos.append(Video(name, path, split, str(int(digits)), segments, None, len(rows)))
     if not videos:
         why = "; ".join(f"{reason}: {count}" for reason, count in skips.counts.items())
         raise DataError(

@@ -27,6 +27,8 @@ class Span:
     label: int
     start: float
     end: float
+    row: int | None = field(default=None, compare=False)
+    """Of its video's label file, from 0; None in stores that do not know it yet."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class StoredVideo:
     """Frames in which the face was found."""
     problems: Counter[str] = field(default_factory=Counter)
     """What was wrong with the video or its labels -> how often."""
+    rows: int = 0
+    """Of its label file, those without a span among them; 0 in stores that do not know it yet."""
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,33 @@ from train.annotations import DataError
 from train.evaluate import EMOTION, GESTURE, cut_out
 from train.labels import EMOTIONS, ILLUSTRATIVE
 from train.scoring import ScoredVideo, live_events
-from train.store import Store
+from train.store import Store, StoredVideo
 
 
 def classification(scored: Sequence[ScoredVideo], path: Path, *, year: int) -> int:
-    """Track 1: a class 0 to 31 for every annotated clip `VIDEO_k`.
+    """Track 1: a class 0 to 31 for every annotated clip `VIDEO_k`, k its row of the label file.
 
     From 2025 on with the header `Id,Target`, before without one. Returns the number of rows.
     """
     clips = cut_out(scored)
-    numbers: dict[str, int] = {}
-    rows: list[tuple[str, int]] = []
-    for video, probs in zip(clips.videos, clips.probs, strict=True):
-        k = numbers.get(video, 0)
-        numbers[video] = k + 1
-        rows.append((f"{video}_{k}", int(probs.argmax())))
+    names = [f"{item.video.id}_{k}" for item in scored for k in _rows(item.video)]
+    rows = [(name, int(p.argmax())) for name, p in zip(names, clips.probs, strict=True)]
     _write(path, [("Id", "Target"), *rows] if year >= 2025 else rows)
     return len(rows)
+
+
+def unanswered(scored: Sequence[ScoredVideo]) -> list[str]:
+    """Ids of track 1 without an answer: `prepare` had to leave their label rows out."""
+    return [
+        f"{item.video.id}_{k}"
+        for item in scored
+        for k in sorted(set(range(item.video.rows)) - set(_rows(item.video)))
+    ]
+
+
+def _rows(video: StoredVideo) -> list[int]:
+    """Of each span; in stores that do not know them, counted over the spans."""
+    return [k if span.row is None else span.row for k, span in enumerate(video.spans)]
 
 
 def recognition(

@@ -13,12 +13,18 @@ from torch.utils.data import Subset
 from train.annotations import DataError
 from train.dataset import Feeds, Labels, WindowDataset, examples
 from train.draws import Drawn, balanced, class_shares, made_windows, training_windows
+from train.imigue import TRUTH_FILE
 from train.recipes import Recipe
 from train.stages import StageConfig
 from train.store import Store
 
 VALIDATION_WINDOWS = 3000
 """At most; more say no more about when to stop."""
+_CURES = {
+    "micro_gesture": "prepare data with annotated gestures",
+    "emotion": f"prepare the data anew with results in a {TRUTH_FILE} at their root "
+    "(video_id,split,subject,emotion), take --recipe micro_gesture",
+}
 HeldOut = list[Subset[tuple[Feeds, Labels]]]
 
 
@@ -51,18 +57,46 @@ def modality_of(stage: str) -> str | None:
     return None if stage == "fusion" else stage
 
 
+def check_labels(recipe: Recipe, stage: str, sources: Sources) -> None:
+    """Make sure that the videos say something about all that a stage is to teach.
+
+    What is made on the spot says it all. The maps that classify in the stage rgb are thrown away
+    after it: there one task of the recipe's is enough.
+
+    Raises:
+        DataError: they do not; the loss would be 0 however long it is trained.
+    """
+    videos = [video for store in sources.stores for video in store.videos("train")]
+    if not videos or (sources.avatars is not None and sources.made_share > 0):
+        return
+    known = {
+        "micro_gesture": any(video.spans for video in videos),
+        "emotion": any(video.emotion is not None for video in videos),
+    }
+    alone = {"pose": ("micro_gesture",), "face": ("emotion",)}
+    tasks = alone.get(stage, tuple(output.task for output in recipe.outputs))
+    unknown = [task for task in tasks if not known[task]]
+    if unknown and (stage != "rgb" or len(unknown) == len(tasks)):
+        cures = ", ".join(_CURES[task] for task in unknown)
+        raise DataError(
+            f"the stage {stage} would learn nothing about {' and '.join(unknown)}: no video of the "
+            f"split 'train' has it annotated; {cures} or learn from --avatars, too"
+        )
+
+
 def training_data(
     recipe: Recipe, stage: str, config: StageConfig, sources: Sources, seed: int
 ) -> TrainingData:
     """What a stage learns from.
 
     Raises:
-        DataError: there is nothing, or a store is another recipe's.
+        DataError: there is nothing, it says nothing about a task, or a store is another recipe's.
         AvatarError: an avatar is missing.
     """
     stores = [store for store in sources.stores if store.videos("train")]
     if sources.stores and not stores:
         raise DataError("fit: none of the stores has videos of the split 'train'")
+    check_labels(recipe, stage, sources)
     chosen, windows = training_windows(stores, recipe, sources.hop_s, seed, modality_of(stage))
     made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
     if not chosen and (made is None or stage == "fusion"):  # perception's errors are there

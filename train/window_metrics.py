@@ -7,9 +7,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from train.dataset import UNLABELLED, Feeds, Labels
+from train.metrics import balanced_accuracy, macro_f1, top_k
 from train.training_data import HeldOut
 
 
@@ -17,6 +17,9 @@ def evaluate_windows(
     fabric: Fabric, net: torch.nn.Module, held_out: HeldOut, batch: int
 ) -> dict[str, float]:
     """Metrics by name; `score`, which early stopping goes by, is the mean over tasks.
+
+    They are those of `evaluate`. A task of whose classes only one occurs is left out of the score:
+    what always says that class would be the best of all.
 
     Every process computes all of it, so that none waits for long; what the first one found counts,
     as batch norms have seen other windows in each.
@@ -31,24 +34,20 @@ def evaluate_windows(
                 truths.setdefault(task, []).append(labels[task])
     net.train()
     out: dict[str, float] = {}
+    goals = []
     for task, parts in scores.items():
-        all_logits, all_labels = torch.cat(parts), torch.cat(truths[task])
-        known = all_labels != UNLABELLED
-        if known.any():
-            out |= _of_task(task, all_logits[known], all_labels[known])
-    goals = [value for name, value in out.items() if name.endswith(("macro_f1", "balanced"))]
-    own = {**out, "score": float(np.mean(goals))} if goals else {}
-    return dict(fabric.broadcast(own))
-
-
-def _of_task(task: str, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    count = logits.shape[1]
-    top1 = multiclass_accuracy(logits, labels, count, average="micro")
-    mean = (multiclass_accuracy if count == 2 else multiclass_f1_score)(
-        logits, labels, count, average="macro"
-    )
-    name = "balanced" if count == 2 else "macro_f1"
-    return {f"{task}/top1": float(top1), f"{task}/{name}": float(mean)}
+        told, true = torch.cat(parts).cpu().numpy(), torch.cat(truths[task]).cpu().numpy()
+        told, true = told[true != UNLABELLED], true[true != UNLABELLED]
+        if not len(true):
+            continue
+        is_binary = told.shape[1] == 2
+        name, measure = ("balanced", balanced_accuracy) if is_binary else ("macro_f1", macro_f1)
+        out |= {f"{task}/top1": top_k(told, true, 1), f"{task}/{name}": measure(told, true)}
+        if len(np.unique(true)) > 1:
+            goals.append(out[f"{task}/{name}"])
+    if goals:
+        out["score"] = float(np.mean(goals))
+    return dict(fabric.broadcast(out))
 
 
 def _batches(fabric: Fabric, held_out: HeldOut, batch: int) -> Iterator[tuple[Feeds, Labels]]:

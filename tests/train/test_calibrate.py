@@ -1,5 +1,6 @@
 """Temperature and thresholds from a validation split, into a bundle that still verifies."""
 
+import logging
 import math
 import resource
 from dataclasses import replace
@@ -107,6 +108,26 @@ def test_without_any_truth_there_is_nothing_to_calibrate_on() -> None:
         calibrate([scored_video("a", [(0, 0.5)] * 4)], manifest, CONFIG)
 
 
+def test_a_task_of_one_class_stays_as_it_is_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """MiGA's validation has won matches alone: always saying so would be never wrong."""
+    won = [
+        scored_video(f"{k}", told(SPANS, 7.0), SPANS, positive=[0.6] * 25, emotion=1)
+        for k in (1, 2)
+    ]
+    with caplog.at_level(logging.WARNING):
+        manifest, (found,) = calibrate(won, MANIFEST, CONFIG)
+    assert found.task == "micro_gesture"
+    assert manifest.outputs[1] == MANIFEST.outputs[1]
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith("emotion: not calibrated, all windows of this split are 'positive'; ")
+    assert "--hold-out" in line
+    emotion_alone = replace(MANIFEST, outputs=MANIFEST.outputs[1:])
+    with pytest.raises(DataError, match=r"or all have the same; `train prepare --hold-out 0\.2`"):
+        calibrate(won, emotion_alone, CONFIG)
+
+
 def test_metrics_of_the_same_split_are_replaced_and_others_stay() -> None:
     def row(split: str, top1: float) -> TaskMetrics:
         return TaskMetrics(
@@ -187,10 +208,11 @@ def test_what_cannot_be_calibrated_is_one_line(
     )
     before = (bundle / "manifest.json").read_bytes()
     cases = [
-        (["--data", str(only_train)], "has no videos of the split 'val', only train"),
+        (["--data", str(only_train)],
+         "has no videos of the split 'val', only train; `train prepare --hold-out 0.2` takes some"),
         (["--data", str(tmp_path)], "train prepare"),
         (["--data", str(store), "--hop-s", "0"], "hop_s: Input should be greater than 0, got 0.0"),
-    ]
+    ]  # fmt: skip
     for arguments, said in cases:
         assert main(["calibrate", "--bundle", str(bundle), "--device", "ort", *arguments]) == 2
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("train:")]

@@ -132,6 +132,16 @@ def test_windows_over_a_pause_or_another_person_are_left_out_and_counted(
     assert f"{38 - len(chosen)} of 38 windows left out" in record.getMessage()
 
 
+def test_a_window_at_a_pause_is_learnt_from_once(tmp_path: Path) -> None:
+    """No frame for 0.45 s, which the runtime bears with: several hops end at the frame before."""
+    folder = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "train", ()),))
+    path = folder / "videos" / "a.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "t": arrays["t"] + np.where(arrays["t"] > 3.0, 0.35, 0.0)})
+    chosen = [example.end for example in examples(open_store(folder), "train", tiny(), 0.1)]
+    assert len(chosen) == len(set(chosen)) > 30
+
+
 def test_what_does_not_fit_is_one_line(tmp_path: Path, store: Store) -> None:
     with pytest.raises(DataError, match="no videos of the split 'val'; it has 2 of train"):
         examples(store, "val", tiny(), 0.25)

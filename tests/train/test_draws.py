@@ -1,18 +1,19 @@
 """Which windows are drawn: a function of seed and step, spread as the weights say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import TinyVideo, write_tiny_store
+from tests.train.tiny_store import TinyVideo, without_emotion, write_tiny_store
 from train.annotations import DataError
 from train.dataset import UNLABELLED, Example
 from train.draws import Drawn, Draws, balanced, class_shares, training_windows
 from train.stages import default_stage
 from train.store import open_store
-from train.training_data import Sources, training_data, validation_data
+from train.training_data import Sources, check_labels, training_data, validation_data
 
 WEIGHTS = np.array([1.0, 0.0, 3.0, 4.0])
 
@@ -105,3 +106,25 @@ def test_nothing_to_learn_from_is_one_line(tmp_path: Path) -> None:
     only_test = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "test"),))
     with pytest.raises(DataError, match="none of the stores has videos of the split 'train'"):
         training_data(tiny(), "pose", stage, sources(only_test), 0)
+
+
+def test_a_stage_that_nothing_is_annotated_for_is_refused(tmp_path: Path) -> None:
+    """Else its loss is 0 for ten thousand steps, and its weights count as trained."""
+    results_unknown = write_tiny_store(tmp_path / "a", tiny(), without_emotion())
+    for stage in ("face", "fusion"):
+        with pytest.raises(DataError, match=f"the stage {stage} would learn nothing about emotion"):
+            training_data(tiny(), stage, default_stage(tiny(), stage), sources(results_unknown), 0)
+    for stage in ("pose", "rgb"):  # their emotion, if any, is thrown away
+        check_labels(tiny(), stage, sources(results_unknown))
+    won = (TinyVideo("a", "train", emotion=1), TinyVideo("b", "train"))
+    gestures_unknown = write_tiny_store(tmp_path / "b", tiny(), won)
+    with pytest.raises(DataError, match="the stage pose would learn nothing about micro_gesture"):
+        check_labels(tiny(), "pose", sources(gestures_unknown))
+    check_labels(tiny(), "face", sources(gestures_unknown))
+    both = sources(results_unknown, gestures_unknown)
+    on_the_spot = replace(sources(results_unknown), avatars=tmp_path)
+    for stage in ("pose", "rgb", "face", "fusion"):
+        check_labels(tiny(), stage, both)
+        check_labels(tiny(), stage, on_the_spot)
+    with pytest.raises(DataError, match=r"anew with results in a tells_truth\.csv"):
+        check_labels(tiny(), "face", replace(on_the_spot, made_share=0.0))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.train.tiny_fit import fit_arguments, last_line
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import VIDEOS, write_tiny_store
+from tests.train.tiny_store import VIDEOS, without_emotion, write_tiny_store
 from train.__main__ import main
 from train.checkpoint import save_checkpoint
 from train.recipes import demo
@@ -77,6 +77,15 @@ def test_what_is_not_there(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert said in refusal([*arguments, *more], capfd)
+
+
+def test_results_that_nobody_knows_are_said_before_the_first_stage(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = write_tiny_store(tmp_path / "store", tiny(), without_emotion(VIDEOS[::2]))
+    said = refusal(fit_arguments(store, tmp_path / "run", "pose", "rgb", "face", steps=2), capfd)
+    assert "the stage face would learn nothing about emotion" in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_without_the_stage(

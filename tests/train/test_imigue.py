@@ -119,6 +119,8 @@ def test_a_malformed_row_is_one_line_with_its_place_and_can_be_left_out(
     assert str(caught.value) == expected
     corpus = open_corpus(tmp_path, "A", skip_bad=True)
     assert corpus.videos[0].segments == (Segment(0, 2, 3), Segment(3, 5, 6))
+    assert [segment.row for segment in corpus.videos[0].segments] == [0, 2]
+    assert corpus.videos[0].rows == 3
     assert corpus.skipped == {"label row malformed, left out": 1}
     (note,) = corpus.notes
     assert "line 3" in note
@@ -155,6 +157,7 @@ def test_a_video_in_two_splits_is_refused(tmp_path: Path) -> None:
 def test_rendered_data_says_who_and_how(tmp_path: Path) -> None:
     for name in ("0001", "0218"):
         add_a(tmp_path, name, "1,2,3\n")
+    (tmp_path / ".synth").mkdir()
     truth = tmp_path / "tells_truth.csv"
     head = "video_id,split,subject,emotion"
     truth.write_text(f"{head}\n0001,train,f003,positive\n0218,train,m002,\n")
@@ -170,6 +173,17 @@ def test_rendered_data_says_who_and_how(tmp_path: Path) -> None:
         truth.write_text(text)
         with pytest.raises(DataError, match=said):
             open_corpus(tmp_path, "A")
+
+
+def test_results_of_real_data_can_be_given_beside_them(tmp_path: Path) -> None:
+    add_a(tmp_path, "0218", "1,2,3\n")
+    (tmp_path / "tells_truth.csv").write_text(
+        "video_id,split,subject,emotion\n0218,train,7,negative\n"
+    )
+    corpus = open_corpus(tmp_path, "A")
+    assert [(v.subject, v.emotion) for v in corpus.videos] == [("7", 0)]
+    assert corpus.name == "iMiGUE, layout A"
+    assert corpus.skipped == {"distributed skeleton empty, its video is used": 1}
 
 
 def test_archives_that_lie_about_are_named(tmp_path: Path) -> None:
@@ -202,6 +216,7 @@ def test_layout_b_is_split_as_published(tmp_path: Path) -> None:
     first = original.videos[0]
     assert (first.subject, first.emotion) == ("2", 1)
     assert first.segments == (Segment(4, 10, 20), Segment(31, 30, 40))
+    assert ([segment.row for segment in first.segments], first.rows) == ([0, 1], 2)
     emotion = open_corpus(tmp_path, "auto", split="emotion")
     assert splits(emotion) == {"0001": "train", "0009": "test", "0054": "test"}
     miga = open_corpus(tmp_path, "auto", split="miga")

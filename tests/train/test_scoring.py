@@ -141,6 +141,18 @@ def test_what_the_live_buffer_would_not_give_is_not_covered(bundle: Path, tmp_pa
     assert (scored.coverage[~is_whole] == 0.0).all()
 
 
+def test_a_window_in_a_pause_counts_once(bundle: Path, tmp_path: Path) -> None:
+    """No frame for 1.9 s: eight hops end at the last one before it."""
+    folder = write_tiny_store(tmp_path / "store", tiny(), [TinyVideo("a", "test", seconds=6.0)])
+    path = folder / "videos" / "a.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "t": arrays["t"] + np.where(arrays["t"] > 3.0, 1.9, 0.0)})
+    with bundle_scorer(bundle, "ort") as scorer:
+        (scored,) = score_videos(scorer, open_store(folder), "test", 0.25)
+    assert (np.diff(scored.ends) > 0).all()
+    assert len(scored.probs["emotion"]) == len(scored.coverage) == len(scored.ends)
+
+
 def test_windows_that_cannot_be_scored_are_even_and_not_covered(store: Store) -> None:
     manifest = replace(tiny_manifest(), perception=perception_of(tiny()))
 

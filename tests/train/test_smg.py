@@ -35,6 +35,8 @@ def test_the_frame_shift_holds_here_too(tmp_path: Path) -> None:
     add(tmp_path, "Sample0001", "1,1,20\n2,3,4\n")
     corpus = open_corpus(tmp_path, "smg", frame_shift=-1)
     assert corpus.videos[0].segments == (Segment(0, 0, 18), Segment(1, 1, 2))
+    assert [segment.row for segment in corpus.videos[0].segments] == [0, 1]
+    assert corpus.videos[0].rows == 2
     assert corpus.skipped == {"label cut at the video's start": 1}
     assert corpus.name == "SMG, frames -1"
 

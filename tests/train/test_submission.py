@@ -1,19 +1,26 @@
 """Submission files of the three tracks, to the letter."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from realtime.config import Config
+from tests.clips import make_clip
 from tests.engines.tiny_bundle import DROP, tiny_manifest
 from tests.train.scored import fitting_bundle, scored_video, told
+from tests.train.test_imigue import add_a
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import RATE_HZ, TinyVideo, write_tiny_store
+from tests.train.tiny_store import RATE_HZ, DrawnPerson, TinyVideo, write_tiny_store
 from train.__main__ import main
 from train.annotations import DataError
+from train.corpora import open_corpus
 from train.labels import ILLUSTRATIVE
+from train.perception import perception_of
+from train.prepare import begin_store, perceive_video
 from train.store import open_store
-from train.submission import classification, emotion, recognition
+from train.submission import classification, emotion, recognition, unanswered
 
 MANIFEST = tiny_manifest()
 SPANS = ((4, 1.0, 3.0), (22, 4.0, 6.0))
@@ -30,6 +37,54 @@ def test_track_1_has_a_class_from_0_for_every_annotated_clip(tmp_path: Path) -> 
     assert path.read_bytes().decode() == "Id,Target\r\n" + rows
     classification(scored, path, year=2023)
     assert path.read_bytes().decode() == rows
+
+
+def as_of_old(record: Path) -> None:
+    """A video's record as it was before it knew rows."""
+    record.write_text(re.sub(r',"rows?":\d+', "", record.read_text()))
+
+
+def test_clips_are_called_by_their_row_also_where_other_rows_were_left_out(tmp_path: Path) -> None:
+    """Row 1 is malformed, row 3 lies beyond the video's end."""
+    add_a(tmp_path, "0004", "5,10,30\n0,31,35\n23,40,60\n3,500,600\n", split="test")
+    make_clip(tmp_path / "imigue_rgb_phase2/0004/0004.mp4", [k / RATE_HZ for k in range(70)])
+    corpus = open_corpus(tmp_path, "A", skip_bad=True)
+    spec, folder = perception_of(tiny()), tmp_path / "store"
+    begin_store(folder, corpus, spec, is_trimmed=False)
+    person = DrawnPerson(spec, TinyVideo("0004", "test"))
+    perceive_video(corpus.videos[0], person, folder)
+    video = open_store(folder).video("0004")
+    scored = replace(scored_video("0004", told(SPANS, 7.0)), video=video)
+    path = tmp_path / "prediction.csv"
+    assert classification([scored], path, year=2023) == 2
+    assert path.read_text().split() == ["0004_0,4", "0004_2,22"]
+    assert unanswered([scored]) == ["0004_1", "0004_3"]
+    as_of_old(folder / "videos" / "0004.json")
+    old = replace(scored, video=open_store(folder).video("0004"))
+    assert old.video == replace(video, rows=0)
+    classification([old], path, year=2023)
+    assert path.read_text().split() == ["0004_0,4", "0004_1,22"]
+    assert unanswered([old]) == []
+
+
+def test_ids_without_an_answer_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = fitting_bundle(tmp_path / "bundle")
+    store = write_tiny_store(
+        tmp_path / "store", tiny(), [TinyVideo("a", "test", ((4, 0.0, 1.0), (4, 8.0, 9.0)))]
+    )
+    info = store / "store.json"
+    info.write_text(info.read_text().replace('"skipped":{}', '"skipped":{"video missing":2}'))
+    out = tmp_path / "x.csv"
+    command = ["submit", "--bundle", str(bundle), "--data", str(store), "--device", "ort"]
+    assert main([*command, "--track", "1", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"1 rows in {out}\n"
+    assert "no answer for 1 Ids: a_1\n" in said.err
+    assert "no answer for videos that the store lacks: 2 x video missing, over all" in said.err
+    assert "Ids count the labels" not in said.err
+    as_of_old(store / "videos" / "a.json")
+    assert main([*command, "--track", "1", "--out", str(out)]) == 0
+    assert "Ids count the labels that `train prepare` kept: the store" in capsys.readouterr().err
 
 
 def test_track_2_has_raw_classes_and_frames_from_0_a_file_a_video(tmp_path: Path) -> None:

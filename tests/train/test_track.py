@@ -1,9 +1,12 @@
 """One video on its way into the store: labels in stream time, people, gaps."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
+import pytest
 
 from realtime.records import Frame, Observation
 from tests.clips import make_clip
@@ -12,7 +15,7 @@ from tests.train.tiny_store import DrawnPerson, TinyVideo
 from train.annotations import Corpus, Segment, Video
 from train.labels import MICRO_GESTURES
 from train.perception import perception_of
-from train.prepare import begin_store, perceive_video
+from train.prepare import Prepared, begin_store, perceive_video, prepare
 from train.store import Store, open_store
 
 
@@ -26,16 +29,33 @@ class TwoPeople(DrawnPerson):
         return replace(seen, is_new_subject=frame.index == 10)
 
 
+def damage(clip: Path, frames: range) -> None:
+    """Let the coded pictures of these frames be noise, as on a bad disk."""
+    with av.open(str(clip)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(clip.read_bytes())
+    rng = np.random.default_rng(0)
+    for at, size in (packets[k] for k in frames):
+        assert at is not None
+        content[at : at + size] = rng.bytes(size)
+    clip.write_bytes(content)
+
+
 def drawn(
     tmp_path: Path,
     segments: tuple[Segment, ...],
     frames: int = 20,
     people: type[DrawnPerson] = DrawnPerson,
+    *,
+    times: Sequence[float] | None = None,
+    damaged: range = range(0),
 ) -> Store:
-    """One drawn video through `perceive_video`."""
+    """One drawn video through `perceive_video`; frames come every 0.1 s, or at `times`."""
     recipe = tiny()
     spec, out = perception_of(recipe), tmp_path / "store"
-    clip = make_clip(tmp_path / "v.mp4", [k / 10 for k in range(frames)], size=(64, 48))
+    stamps = [k / 10 for k in range(frames)] if times is None else times
+    clip = make_clip(tmp_path / "v.mp4", stamps, size=(64, 48))
+    damage(clip, damaged)
     video = Video("v", clip, "train", "somebody", segments, None)
     begin_store(out, Corpus("drawn", MICRO_GESTURES, (video,)), spec, is_trimmed=False)
     done = perceive_video(video, people(spec, TinyVideo("v", "train")), out)
@@ -68,3 +88,50 @@ def test_a_video_without_a_second_frame_is_a_video(tmp_path: Path) -> None:
     video = store.video("v")
     assert (video.frames, video.start, video.end) == (1, 0.0, 0.0)
     assert video.problems == {"label cut at the video's end": 1}
+
+
+def spans(store: Store) -> list[tuple[int, float, float]]:
+    return [(s.label, round(s.start, 3), round(s.end, 3)) for s in store.video("v").spans]
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_labels_after_damaged_frames_stay_where_they_are(tmp_path: Path, *, uneven: bool) -> None:
+    """20 to 29, a group of pictures, are lost; labels count them all the same."""
+    segments = (
+        Segment(3, 5, 9), Segment(4, 15, 33), Segment(5, 22, 25), Segment(6, 40, 49),
+        Segment(7, 55, 70), Segment(8, 60, 61),
+    )  # fmt: skip
+    times = [round(k / 10 + (0.03 if uneven and k % 3 else 0), 3) for k in range(60)]
+    store = drawn(tmp_path, segments, times=times, damaged=range(20, 30))
+    assert spans(store) == [
+        (3, times[5], times[9]), (4, times[15], times[33]), (6, times[40], times[49]),
+        (7, times[55], times[59]),
+    ]  # fmt: skip
+    problems = dict(store.video("v").problems)
+    assert problems.pop("damaged frame, left out") > 0
+    assert problems == {
+        "label on damaged frames alone, left out": 1, "label cut at the video's end": 1,
+        "label beyond the video's end, left out": 1,
+    }  # fmt: skip
+
+
+def test_damage_at_the_beginning_moves_stream_time_and_the_labels_with_it(tmp_path: Path) -> None:
+    segments = (Segment(3, 2, 5), Segment(4, 8, 15), Segment(5, 30, 39))
+    store = drawn(tmp_path, segments, frames=40, damaged=range(10))
+    assert store.video("v").frames == 30
+    assert spans(store) == [(4, 0.0, 0.5), (5, 2.0, 2.9)]
+
+
+def test_a_damaged_video_that_is_there_already_is_not_done_again(tmp_path: Path) -> None:
+    segments = (Segment(3, 5, 9), Segment(6, 40, 49))
+    store = drawn(tmp_path, segments, frames=60, damaged=range(20, 30))
+    video = Video("v", tmp_path / "v.mp4", "train", "somebody", segments, None)
+    corpus = Corpus("drawn", MICRO_GESTURES, (video,))
+    reports: list[Prepared] = []
+    tally = prepare(
+        corpus, store.info.perception, store.folder, is_trimmed=False, workers=1,
+        report=reports.append,
+    )  # fmt: skip
+    assert tally.resumed == 1
+    assert tally.skipped == store.video("v").problems
+    assert reports[0].video == store.video("v")

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from train.dataset import UNLABELLED
+from train.metrics import macro_f1
 from train.training_data import HeldOut
 from train.window_metrics import evaluate_windows
 
@@ -54,8 +56,28 @@ def test_figures_are_those_of_the_labelled_windows_of_all_stores() -> None:
 
 def test_a_task_without_labels_has_no_figures_and_nothing_gives_no_score() -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
-    metrics = evaluate_windows(fabric, Told(), held_out((0, 0, 0, UNLABELLED)), 4)
+    rows = ((0, 0, 0, UNLABELLED), (1, 1, 0, UNLABELLED))
+    metrics = evaluate_windows(fabric, Told(), held_out(*rows), 4)
     assert set(metrics) == {"micro_gesture/top1", "micro_gesture/macro_f1", "score"}
     nothing = held_out((0, UNLABELLED, 0, UNLABELLED))
     assert evaluate_windows(fabric, Told(), nothing, 4) == {}
     assert evaluate_windows(fabric, Told(), [], 4) == {}
+
+
+def test_a_class_that_is_told_but_never_occurs_counts_for_nothing_as_in_evaluate() -> None:
+    rows = ((0, 0, 0, 0), (1, 1, 1, 1), (2, 1, 0, 0))  # class 2 is told once and never true
+    metrics = evaluate_windows(Fabric(accelerator="cpu", devices=1), Told(), held_out(*rows), 4)
+    told, true = np.eye(3, dtype=np.float32)[[0, 1, 2]], np.array([0, 1, 1])
+    assert metrics["micro_gesture/macro_f1"] == macro_f1(told, true)
+    assert metrics["micro_gesture/macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_a_task_of_one_class_has_figures_without_a_cliff_and_no_part_in_the_score() -> None:
+    """A validation of won matches alone: whoever always says so would be the best."""
+    fabric = Fabric(accelerator="cpu", devices=1)
+    won = [(0, 0, 1, 1), (1, 1, 1, 1), (0, 1, 1, 1), (1, 1, 0, 1)]
+    metrics = evaluate_windows(fabric, Told(), held_out(*won), 4)
+    assert metrics["emotion/balanced"] == metrics["emotion/top1"] == pytest.approx(3 / 4)
+    assert metrics["score"] == metrics["micro_gesture/macro_f1"]
+    alone = evaluate_windows(fabric, Told(), held_out((0, UNLABELLED, 1, 1)), 4)
+    assert alone == {"emotion/top1": 1.0, "emotion/balanced": 1.0}

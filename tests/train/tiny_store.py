@@ -112,10 +112,12 @@ def write_tiny_store(
         frames = round(video.seconds * RATE_HZ)
         make_clip(clip, [k / RATE_HZ for k in range(frames)], size=_SIZE)
         segments = tuple(
-            Segment(label, round(start * RATE_HZ), round(end * RATE_HZ) - 1)
-            for label, start, end in video.spans
+            Segment(label, round(start * RATE_HZ), round(end * RATE_HZ) - 1, row)
+            for row, (label, start, end) in enumerate(video.spans)
         )
-        annotated = Video(video.id, clip, video.split, video.id, segments, video.emotion)
+        annotated = Video(
+            video.id, clip, video.split, video.id, segments, video.emotion, len(segments)
+        )
         done = perceive_video(annotated, DrawnPerson(spec, video), folder)
         assert done.video is not None
         clip.unlink()

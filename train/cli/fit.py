@@ -94,13 +94,13 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, with a progress bar; an interrupted run goes on with the same command."""
-    require("fit", ("torch", "lightning_fabric", "torchmetrics", "tensorboard"))
+    require("fit", ("torch", "lightning_fabric", "sklearn", "tensorboard"))
     from train.fit import fit_stage
     from train.initial_weights import Initial, check_public
     from train.recipes import RECIPES
     from train.run_folder import claim
     from train.store import open_store
-    from train.training_data import Sources
+    from train.training_data import Sources, check_labels
 
     recipe = RECIPES[arguments.recipe]()
     configs = _configs(recipe, arguments)
@@ -116,6 +116,8 @@ def run(arguments: argparse.Namespace) -> None:
         made_share=arguments.made_share,
         hop_s=arguments.hop_s,
     )
+    for stage in configs:  # not days later, when it is its turn
+        check_labels(recipe, stage, sources)
     fabric = _fabric(arguments)
     for stage, config in configs.items():
         if config.batch % fabric.world_size:

@@ -31,6 +31,11 @@ def add(commands: Subparsers) -> None:
         help="of layout B; default: original",
     )  # fmt: skip
     parser.add_argument(
+        "--hold-out", type=float, default=0.0, metavar="SHARE",
+        help="of the training people into the split val; with --split emotion of the training "
+        "videos of each result; default: 0, as published",
+    )  # fmt: skip
+    parser.add_argument(
         "--frame-shift", type=int, default=0, choices=(-1, 0, 1),
         help="added to the frame numbers of labels; default: 0",
     )  # fmt: skip
@@ -53,6 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from train.corpora import open_corpus
+    from train.hold_out import hold_out
     from train.perception import perception_of
     from train.prepare import prepare
     from train.recipes import RECIPES
@@ -64,6 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.data, arguments.layout, frame_shift=arguments.frame_shift,
         split=arguments.split, skip_bad=arguments.skip_bad,
     )  # fmt: skip
+    corpus = hold_out(corpus, arguments.hold_out, by_result=arguments.split == "emotion")
     for note in corpus.notes[:_MOST_NOTES]:
         print(note, file=sys.stderr)
     if (more := len(corpus.notes) - _MOST_NOTES) > 0:

@@ -1,6 +1,7 @@
 """`python -m train submit`: files for the MiGA challenge."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from engines.errors import TellsError
@@ -46,8 +47,17 @@ def run(arguments: argparse.Namespace) -> None:
         scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
     if arguments.track == 1:
         rows = submission.classification(scored, arguments.out, year=arguments.year)
+        if lost := submission.unanswered(scored):
+            print(f"no answer for {len(lost)} Ids: {' '.join(lost)}", file=sys.stderr)
+        if any(span.row is None for item in scored for span in item.video.spans):
+            why = "the store is an earlier version's; if any were left out, prepare it again"
+            print(f"Ids count the labels that `train prepare` kept: {why}", file=sys.stderr)
     elif arguments.track == 2:
         rows = submission.recognition(scored, store, manifest, config, arguments.out)
     else:
         rows = submission.emotion(scored, arguments.out)
+    for reason in ("video missing", "video broken"):
+        if count := store.info.skipped[reason]:
+            why = f"{count} x {reason}, over all splits; `train prepare` names them"
+            print(f"no answer for videos that the store lacks: {why}", file=sys.stderr)
     print(f"{rows} rows in {arguments.out}")

@@ -1,0 +1,61 @@
+"""Hold out: a share of a data set's training people, or videos, for validation.
+
+What is held out follows from the names alone: the same share of the same data is always the same.
+"""
+
+from collections.abc import Sequence, Set
+from dataclasses import replace
+
+import numpy as np
+
+from train.annotations import Corpus, DataError, Video
+from train.labels import EMOTIONS
+
+_SEED = 0
+
+
+def hold_out(corpus: Corpus, share: float, *, by_result: bool = False) -> Corpus:
+    """Move a share of what is to be trained on to the split `val`; the other splits stay.
+
+    Args:
+        corpus: as it is published.
+        share: of the training subjects, 0 to 1; 0 leaves everything as it is. At least one is
+            held out, and one stays. Videos of unknown people stay, too.
+        by_result: of the training videos instead, of each result alike: where a split is by video,
+            people are on both sides anyway.
+
+    Raises:
+        DataError: the share is none, or there are not two to choose from.
+    """
+    if not 0 <= share < 1:
+        raise DataError(f"--hold-out: expected a share of 0 or more and less than 1, got {share:g}")
+    if share == 0:
+        return corpus
+    training = [video for video in corpus.videos if video.split == "train"]
+    held = _by_result(training, share) if by_result else _by_subject(training, share)
+    videos = tuple(replace(v, split="val") if v.id in held else v for v in corpus.videos)
+    return replace(corpus, name=f"{corpus.name}, {share:g} held out", videos=videos)
+
+
+def _by_subject(training: Sequence[Video], share: float) -> set[str]:
+    named = [video for video in training if video.subject]
+    people = {video.subject for video in named}
+    chosen = _drawn(people, share, "training people whom the data set names")
+    return {video.id for video in named if video.subject in chosen}
+
+
+def _by_result(training: Sequence[Video], share: float) -> set[str]:
+    chosen = set()
+    for result in range(len(EMOTIONS)):
+        names = {video.id for video in training if video.emotion == result}
+        chosen |= _drawn(names, share, f"training videos with the result {EMOTIONS[result]}")
+    return chosen
+
+
+def _drawn(names: Set[str], share: float, what: str) -> set[str]:
+    every = sorted(names)
+    if len(every) < 2:
+        raise DataError(f"--hold-out: expected 2 or more {what}, got {len(every)}")
+    count = min(max(1, round(share * len(every))), len(every) - 1)
+    order = np.random.default_rng(_SEED).permutation(len(every))
+    return {every[k] for k in order[:count]}
