@@ -27,7 +27,7 @@ _MAGIC = b"tells plan 1\n"
 _KEY_BYTES = 32
 _LONGEST_LABEL = 4096
 _SEAL_BYTES = hashlib.sha256().digest_size
-RECIPE = 1
+RECIPE = 2
 """Raised whenever `compile` builds plans in another way."""
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from engines.engine import Engine
 from engines.errors import WindowError
@@ -33,6 +34,8 @@ class Predictor:
         self._engines = tuple(engines)
         self._hop_s, self._tasks = hop_s, frozenset(tasks)
         self._next: dict[tuple[str, int], float] = {}
+        self._last_turn: dict[tuple[str, int], int] = {}
+        self._num_turns = 0
         self.num_dropped: dict[str, int] = {}
         """Source -> windows that were due and never ran."""
         self.waiting: dict[str, str] = {}
@@ -52,19 +55,20 @@ class Predictor:
     def keep(self, sources: Collection[str]) -> None:
         """Forget all cameras but these."""
         self._next = {key: t for key, t in self._next.items() if key[0] in sources}
+        self._last_turn = {key: n for key, n in self._last_turn.items() if key[0] in sources}
         self.num_dropped = {s: n for s, n in self.num_dropped.items() if s in sources}
         self.waiting = {s: why for s, why in self.waiting.items() if s in sources}
 
     def _engines_by_delay(self, buffers: Mapping[str, ObservationBuffer]) -> list[int]:
         newest = {source: n[0] for source, buffer in buffers.items() if (n := buffer.newest)}
         delay = {
-            i: max((end - self._next.get((s, i), end) for s, end in newest.items()), default=0.0)
+            i: max((end - self._next.get((s, i), -inf) for s, end in newest.items()), default=0.0)
             for i in range(len(self._engines))
         }
         return sorted(delay, key=lambda i: -delay[i])
 
     def _due(self, buffers: Mapping[str, ObservationBuffer], i: int) -> list[_Due]:
-        """The cameras at which engine `i` is due and has a window, the most overdue first."""
+        """The cameras at which engine `i` is due and has a window, in turn."""
         due = []
         for source, buffer in buffers.items():
             if (newest := buffer.newest) is None:
@@ -83,14 +87,17 @@ class Predictor:
                 continue
             self.waiting.pop(source, None)
             due.append(_Due(source, wanted, end, arrived, stretch, window))
-        return sorted(due, key=lambda d: d.wanted - d.end)
+        # Not by how overdue: beside a slow engine that would leave out who is new or has ended.
+        return sorted(due, key=lambda d: self._last_turn.get((d.source, i), 0))
 
     def _run(self, i: int, batch: list[_Due]) -> list[Prediction]:
         engine = self._engines[i]
         scores = engine([d.window for d in batch])
         done = time.monotonic()
         anchor = engine.manifest.window.anchor
+        self._num_turns += 1
         for d in batch:
+            self._last_turn[d.source, i] = self._num_turns
             self._advance(i, d)
         return [
             Prediction(
