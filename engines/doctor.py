@@ -65,9 +65,8 @@ def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
 def table(checks: list[Check]) -> str:
     """Lines for people."""
     lines = [f"{c.state:<8}{c.name:<18}{c.text}" for c in checks]
-    bad, other = (
-        [c.name for c in checks if not c.is_ok and c.is_needed is n] for n in (True, False)
-    )
+    bad = [c.name for c in checks if not c.is_ok and c.is_needed]
+    other = [c.name for c in checks if not c.is_ok and not c.is_needed]
     if other:
         lines.append(f"Not in order: see {', '.join(other)}")
     lines.append(

@@ -118,9 +118,11 @@ def _describe(library: Any, index: int, served: tuple[int, int]) -> Gpu:
 def _check(status: int, call: str) -> None:
     if status == 0:
         return
-    error: type[RuntimeUnavailable] = DriverTooOld if status in _TOO_OLD else DriverBroken
+    error: type[RuntimeUnavailable] = DriverBroken
     if status in _NO_DEVICE:
         error = NoGpu
+    elif status in _TOO_OLD:
+        error = DriverTooOld
     why = {
         34: "this is CUDA's stub library, not a driver",
         35: "the driver is too old",

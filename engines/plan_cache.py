@@ -14,7 +14,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -136,8 +136,9 @@ class PlanCache:
         self._secret()
 
     def remove(self, key: PlanKey) -> None:
-        """Delete a plan, if there is one."""
-        self.path(key).unlink(missing_ok=True)
+        """Delete a plan, if there is one and it can be deleted."""
+        with suppress(OSError):
+            self.path(key).unlink()
 
     def path(self, key: PlanKey) -> Path:
         """Where the plan lies, or would lie."""

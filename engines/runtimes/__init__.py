@@ -56,7 +56,7 @@ class Runtime(Protocol):
     description: str
     """For people: library, device and precision."""
     max_batch: int
-    """More windows than these gain nothing by coming in one call."""
+    """So many windows the live loop puts into one call; `run` takes any number."""
 
     def run(self, feeds: Feeds) -> dict[str, Floats]:
         """All outputs for a batch: new arrays, C-contiguous.
