@@ -33,6 +33,7 @@ from train.synth.faces import draw_features
 from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import carry, mediapipe_places
 from train.synth.motion import RATE_HZ, draw_end, estimated
+from train.synth.people import somebody
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
@@ -131,20 +132,17 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             labels[PLACES] = torch.from_numpy(places_in(window, sampled, self._rgb))
         return feeds, labels
 
-    def _perform(self, number: int) -> Performance:
+    def _perform(self, number: int) -> tuple[Body, Performance]:
         rng = np.random.default_rng([self._seed, 6, number])
+        body = somebody(rng, self._bodies[number % len(self._bodies)])
         t = np.arange(round(_TAKE_S * RATE_HZ)) / RATE_HZ
         emotion = (0, 1, None)[rng.integers(len(EMOTIONS) + 1)]
         labels = draw_labels(rng, 2 * int(_TAKE_S)).tolist()
         features = draw_features(rng)
-        return untrimmed(rng, self._body(number), t, emotion, labels, features)
-
-    def _body(self, take: int) -> Body:
-        return self._bodies[take % len(self._bodies)]
+        return body, untrimmed(rng, body, t, emotion, labels, features)
 
     def _shoot(self, number: int) -> _Shot:
-        take = turn(number, _WINDOWS, _TAKES)
-        performance, body = self._take(take), self._body(take)
+        body, performance = self._take(turn(number, _WINDOWS, _TAKES))
         rng = np.random.default_rng([self._seed, 7, number])
         spec = self._manifest.window
         speed = float(np.exp(rng.uniform(-1, 1) * np.log1p(_SPEED)))

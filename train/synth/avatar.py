@@ -70,6 +70,8 @@ class Part:
     """uint32 [M, 3]."""
     morphs: Floats
     """float32 [K, N, 3] cm: displacement by each blend shape; K = 0 without any."""
+    paint: Floats
+    """float32 [N, 3]: colours are multiplied by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +209,7 @@ def _part(gltf: GLTF2, reader: _Reader, primitive: Any, bones: NDArray[np.intp])
         weights=weights / weights.sum(axis=1, keepdims=True),
         triangles=reader(primitive.indices).astype(np.uint32).reshape(-1, 3),
         morphs=np.stack(targets) if targets else np.zeros((0, *positions.shape), np.float32),
+        paint=np.ones_like(positions),
     )
 
 

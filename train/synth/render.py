@@ -4,6 +4,7 @@ Vertices are skinned by the graphics library, in software where there is no GPU.
 to the thread that made it; several renderers can take turns in one.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +19,21 @@ from train.synth.rotations import Floats
 from train.synth.scene import Scene
 
 _MAX_BONES = 96
+_KEPT = 32
+"""People who can take turns without being sent to the graphics library anew."""
 _VERTEX = """
 #version 330
 uniform mat4 bones[96]; uniform mat4 camera;
 uniform float bulk; uniform float hair; uniform vec4 crown;
-in vec3 position; in vec3 normal; in vec2 uv; in vec4 joints; in vec4 weights;
-out vec3 n; out vec2 st; out vec3 place;
+in vec3 position; in vec3 normal; in vec2 uv; in vec4 joints; in vec4 weights; in vec3 paint;
+out vec3 n; out vec2 st; out vec3 place; out vec3 painted;
 void main() {
   mat4 m = bones[int(joints.x)] * weights.x + bones[int(joints.y)] * weights.y
          + bones[int(joints.z)] * weights.z + bones[int(joints.w)] * weights.w;
   // Thicker all over, or above the eyes alone, where the hair is.
   float out_cm = bulk + hair * smoothstep(0.0, 6.0, dot(crown, vec4(position, 1.0)));
   vec4 p = m * vec4(position + normal * out_cm, 1.0);
-  n = mat3(m) * normal; st = uv; place = p.xyz;
+  n = mat3(m) * normal; st = uv; place = p.xyz; painted = paint;
   gl_Position = camera * p;
 }
 """
@@ -40,7 +43,7 @@ uniform sampler2D picture; uniform vec3 key; uniform vec3 key_colour; uniform ve
 uniform vec3 fill_colour; uniform vec3 sky; uniform vec3 ground; uniform vec3 eye;
 uniform vec3 pattern; uniform mat3 tint; uniform vec3 bare;
 uniform float is_head; uniform float gloss;
-in vec3 n; in vec2 st; in vec3 place; out vec4 colour;
+in vec3 n; in vec2 st; in vec3 place; in vec3 painted; out vec4 colour;
 void main() {
   vec4 texel = texture(picture, st);
   if (texel.a < 0.4) discard;
@@ -57,7 +60,7 @@ void main() {
   float stripe = 1.0 + pattern.z * sign(sin(dot(st, pattern.xy)));
   vec3 dyed = mix(tint * texel.rgb * stripe, texel.rgb * bare, skin);
   float shine = pow(max(dot(u, normalize(key + view)), 0.0), 24.0) * gloss;
-  colour = vec4(clamp(dyed, 0.0, 1.0) * light + key_colour * shine, 1.0);
+  colour = vec4(clamp(dyed * painted, 0.0, 1.0) * light + key_colour * shine, 1.0);
 }
 """
 _BACK_VERTEX = """
@@ -78,6 +81,13 @@ class _Drawable:
     positions: moderngl.Buffer
     vertices: moderngl.VertexArray
     texture: moderngl.Texture
+    """Of everybody who is made from the same avatar."""
+    fixed: tuple[moderngl.Buffer, ...]
+
+    def release(self) -> None:
+        self.vertices.release()
+        for buffer in (self.positions, *self.fixed):
+            buffer.release()
 
 
 class Renderer(Closing):
@@ -108,7 +118,8 @@ class Renderer(Closing):
             self._back, [(context.buffer(corners.tobytes()), "2f", "corner")]
         )
         self._avatar: Avatar | None = None
-        self._uploaded: dict[Avatar, list[_Drawable]] = {}
+        self._uploaded: OrderedDict[Avatar, list[_Drawable]] = OrderedDict()
+        self._textures: dict[tuple[str, str], moderngl.Texture] = {}
         self._parts: list[_Drawable] = []
         self._morphs: tuple[int, ...] = ()
 
@@ -121,9 +132,13 @@ class Renderer(Closing):
         if avatar is self._avatar:
             return
         with self._context:
-            if avatar not in self._uploaded:  # kept: people take turns
-                self._uploaded[avatar] = [self._upload(avatar, part) for part in avatar.parts]
             self._bend(np.zeros(1, np.float32))  # whoever stood there keeps a straight face
+            if avatar not in self._uploaded:
+                self._uploaded[avatar] = [self._upload(avatar, part) for part in avatar.parts]
+            self._uploaded.move_to_end(avatar)
+            if len(self._uploaded) > _KEPT:
+                for drawable in self._uploaded.popitem(last=False)[1]:
+                    drawable.release()
         self._avatar, self._morphs = avatar, ()
         self._parts = self._uploaded[avatar]
 
@@ -178,22 +193,31 @@ class Renderer(Closing):
 
     def _upload(self, avatar: Avatar, part: Part) -> _Drawable:
         context = self._context
-        fixed = np.concatenate([part.normals, part.uv, part.joints, part.weights], axis=1)
+        joints = part.joints.astype(np.float32)
+        columns = [part.normals, part.uv, joints, part.weights, part.paint]
+        fixed = context.buffer(np.concatenate(columns, axis=1).tobytes())
         positions = context.buffer(part.positions.tobytes())
+        triangles = context.buffer(part.triangles.tobytes())
         vertices = context.vertex_array(
             self._program,
             [
                 (positions, "3f", "position"),
-                (context.buffer(fixed.astype(np.float32).tobytes()), "3f 2f 4f 4f",
-                 "normal", "uv", "joints", "weights"),
+                (fixed, "3f 2f 4f 4f 3f", "normal", "uv", "joints", "weights", "paint"),
             ],
-            context.buffer(part.triangles.tobytes()),
-        )  # fmt: skip
-        picture = avatar.textures[part.material]
-        texture = context.texture(picture.shape[1::-1], 4, picture.tobytes())
-        texture.build_mipmaps()
-        texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
-        return _Drawable(part, positions, vertices, texture)
+            triangles,
+        )
+        texture = self._texture(avatar, part.material)
+        return _Drawable(part, positions, vertices, texture, (fixed, triangles))
+
+    def _texture(self, avatar: Avatar, material: str) -> moderngl.Texture:
+        key = (avatar.name, material)
+        if key not in self._textures:
+            picture = avatar.textures[material]
+            texture = self._context.texture(picture.shape[1::-1], 4, picture.tobytes())
+            texture.build_mipmaps()
+            texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+            self._textures[key] = texture
+        return self._textures[key]
 
     def _bend(self, morphs: Floats) -> None:
         """Blend shapes are added to the positions; only what has weight, only when it changes."""
