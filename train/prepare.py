@@ -254,16 +254,16 @@ def _run(video: Video, perceiver: AnyPerceiver, track: Track, problems: Counter[
 def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> StoredVideo:
     """Write what makes a video whole; its JSON comes last."""
     spans = spans_of(video, np.array(track.t), problems)
-    arrays = track.arrays()
+    frames = track.frames()
     stored = StoredVideo(
         id=video.id, split=video.split, subject=video.subject, emotion=video.emotion,
         spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
-        poses=int((arrays["conf"] > 0).any(axis=1).sum()), faces=int(arrays["has_face"].sum()),
+        poses=int((frames["conf"] > 0).any(axis=1).sum()), faces=int(frames["has_face"].sum()),
         problems=problems, rows=video.rows,
     )  # fmt: skip
     blob = io.BytesIO()
-    np.savez_compressed(blob, **arrays)  # type: ignore[arg-type]
-    write_whole(out / "videos" / f"{video.id}.npz", blob.getvalue())
+    np.save(blob, frames)
+    write_whole(out / "videos" / f"{video.id}.npy", blob.getvalue())
     shard = out / "shards" / f"{video.id}.partial"
     os.replace(shard, shard.with_suffix(".tar"))
     text = TypeAdapter(StoredVideo).dump_json(stored)

@@ -3,7 +3,7 @@
     PREPARED/
       store.json         data set, classes, perception, what was skipped
       videos/ID.json     one video: split, subject, labels; written last, so it is whole or absent
-      videos/ID.npz      its times, poses, and where its pictures lie in the shard
+      videos/ID.npy      its frames: times, poses, and where their pictures lie in the shard
       shards/ID.tar      WebDataset shard: one sample a frame, `rgb.jpg` and, where seen, `face.jpg`
 
 A Window is read without the pictures that its model will not look at.
@@ -11,7 +11,7 @@ A Window is read without the pictures that its model will not look at.
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -23,12 +23,11 @@ from engines.tensor_specs import FaceInput, InputSpec, RgbInput
 from engines.window import Window
 from train.annotations import DataError
 from train.store_files import (
-    Arrays,
     Span,
     StoredVideo,
     StoreInfo,
     again,
-    read_arrays,
+    map_frames,
     read_clock,
     read_info,
     read_video,
@@ -36,7 +35,8 @@ from train.store_files import (
 
 __all__ = ["Span", "Store", "StoreInfo", "StoredVideo", "open_store", "thinned_indices"]
 
-_CACHED_VIDEOS = 2048
+_CLOCKS, _OPEN = 2048, 200
+"""Videos whose times are remembered; whose files stay open."""
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _NEVER = np.zeros(0, np.intp)
 
@@ -46,8 +46,8 @@ class Store:
 
     def __init__(self, folder: Path, info: StoreInfo, videos: dict[str, StoredVideo]) -> None:
         self.folder, self.info, self._videos = folder, info, videos
-        self._arrays = lru_cache(_CACHED_VIDEOS)(self._read_arrays)
-        self._clock = lru_cache(_CACHED_VIDEOS)(self._read_clock)
+        self._frames = lru_cache(_OPEN)(partial(map_frames, folder))
+        self._clock = lru_cache(_CLOCKS)(partial(read_clock, folder))
         self._files: dict[str, int] = {}
 
     def __getstate__(self) -> tuple[Path, StoreInfo, dict[str, StoredVideo]]:
@@ -104,27 +104,27 @@ class Store:
         Raises:
             DataError: a shard is missing or broken.
         """
-        arrays = self._arrays(name)
-        lo, hi = (int(i) for i in np.searchsorted(arrays.t, [start - 1e-6, end + 1e-6]))
+        times, stretch = self._clock(name)
+        lo, hi = (int(i) for i in np.searchsorted(times, [start - 1e-6, end + 1e-6]))
         if lo >= hi:
             return None
-        lo = max(lo, int(np.searchsorted(arrays.stretch, arrays.stretch[hi - 1])))
-        t = arrays.t[lo:hi]
+        lo = max(lo, int(np.searchsorted(stretch, stretch[hi - 1])))
+        t = times[lo:hi]
         if speed != 1.0:
             t = t[-1] - (t[-1] - t) / speed
         kept = np.arange(len(t)) if rate_hz is None else thinned_indices(t, rate_hz)
-        t, at = t[kept], lo + kept
+        t, frames = t[kept], self._frames(name)[lo:hi][kept]
         (h, w), side = self.info.perception.storage, self.info.perception.face_size
         rgb = np.zeros((len(t), h, w, 3), np.uint8)
         faces = np.zeros((len(t), side, side, 3), np.uint8)
-        has_face = arrays.has_face[at]
+        has_face = frames["has_face"]
         for k in _sampled(t, inputs, RgbInput):
-            rgb[k] = self._picture(name, arrays.rgb_at[at[k]])
+            rgb[k] = self._picture(name, frames["rgb_at"][k])
         for k in _sampled(t, inputs, FaceInput):
             if has_face[k]:
-                faces[k] = self._picture(name, arrays.face_at[at[k]])
+                faces[k] = self._picture(name, frames["face_at"][k])
         return Window(
-            t=t, rgb=rgb, xy=arrays.xy[at], xyz=arrays.xyz[at], conf=arrays.conf[at],
+            t=t, rgb=rgb, xy=frames["xy"], xyz=frames["xyz"], conf=frames["conf"],
             faces=faces, has_face=has_face, layout=self.info.perception.layout,
         )  # fmt: skip
 
@@ -143,17 +143,11 @@ class Store:
         first = t[breaks[-1] + 1] if len(breaks) else t[0]
         return bool(first <= start + 0.05 * (end - start))
 
-    def _read_arrays(self, name: str) -> Arrays:
-        return read_arrays(self.folder, name)
-
-    def _read_clock(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        return read_clock(self.folder, name)
-
     def _picture(self, name: str, at: NDArray[np.int64]) -> NDArray[np.uint8]:
         path = self.folder / "shards" / f"{name}.tar"
         try:
             if name not in self._files:
-                if len(self._files) > 200:
+                if len(self._files) > _OPEN:
                     os.close(self._files.pop(next(iter(self._files))))
                 self._files[name] = os.open(path, os.O_RDONLY)
             blob = os.pread(self._files[name], int(at[1]), int(at[0]))

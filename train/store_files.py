@@ -1,13 +1,10 @@
 """What a store consists of on disk: its records, and how they are read."""
 
 import os
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from engines.manifest import PerceptionSpec
 from train.annotations import DataError
 
-VERSION = 1
+VERSION = 2
 _Record = TypeVar("_Record")
 
 
@@ -69,26 +66,19 @@ class StoreInfo:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, eq=False)
-class Arrays:
-    """What was seen in the N frames of one video."""
+def frame_dtype(joints: int) -> np.dtype[np.void]:
+    """What is kept of one frame, beside its pictures.
 
-    t: NDArray[np.float64]
-    """float64 [N] stream seconds."""
-    xy: NDArray[np.float32]
-    """float32 [N, V, 2] px of the stored picture; this and the next three as in `Window`."""
-    xyz: NDArray[np.float32]
-    """float32 [N, V, 3] m."""
-    conf: NDArray[np.float32]
-    """float32 [N, V] 0..1."""
-    has_face: NDArray[np.bool_]
-    """bool [N]."""
-    stretch: NDArray[np.int32]
-    """int32 [N]: number of the stretch; another person begins a new one."""
-    rgb_at: NDArray[np.int64]
-    """int64 [N, 2]: offset and size of each JPEG in the shard."""
-    face_at: NDArray[np.int64]
-    """int64 [N, 2]; size 0 where there is no face."""
+    - `t`: stream seconds.
+    - `xy` px of the stored picture, `xyz` m, `conf` 0..1, `has_face`: as in `Window`.
+    - `stretch`: number of the stretch; another person begins a new one.
+    - `rgb_at`, `face_at`: offset and size of the JPEG in the shard; size 0 where there is no face.
+    """
+    return np.dtype([
+        ("t", "<f8"), ("xy", "<f4", (joints, 2)), ("xyz", "<f4", (joints, 3)),
+        ("conf", "<f4", joints), ("has_face", "?"), ("stretch", "<i4"),
+        ("rgb_at", "<i8", 2), ("face_at", "<i8", 2),
+    ])  # fmt: skip
 
 
 def read_info(folder: Path) -> StoreInfo:
@@ -113,23 +103,32 @@ def read_video(folder: Path, name: str) -> StoredVideo:
     return _read(path, _VIDEO, f"{path}: {again(folder, name)}")
 
 
-def read_arrays(folder: Path, name: str) -> Arrays:
-    """All of a video but its pictures.
+def map_frames(folder: Path, name: str) -> NDArray[np.void]:
+    """All of a video but its pictures: records of `frame_dtype`, [N].
+
+    They are mapped, not read: processes share what is looked at, and the system may forget it.
 
     Raises:
         DataError: it is not finished, or cannot be read.
     """
-    return Arrays(**_read_arrays(folder, name, [entry.name for entry in fields(Arrays)]))
+    path = folder / "videos" / f"{name}.npy"
+    try:
+        frames = np.load(path, mmap_mode="r")
+        if frames.dtype != frame_dtype(frames["conf"].shape[1]):
+            raise ValueError
+    except (OSError, ValueError, IndexError, EOFError):
+        raise DataError(f"{path}: missing or broken; {again(folder, name)}") from None
+    return np.asarray(frames)
 
 
 def read_clock(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """`t` and `stretch` of a video, without reading more.
+    """`t` and `stretch` of a video.
 
     Raises:
         DataError: it is not finished, or cannot be read.
     """
-    found = _read_arrays(folder, name, ("t", "stretch"))
-    return found["t"], found["stretch"]
+    frames = map_frames(folder, name)
+    return frames["t"].copy(), frames["stretch"].copy()
 
 
 def write_whole(path: Path, blob: bytes) -> None:
@@ -158,12 +157,3 @@ def _read(path: Path, adapter: TypeAdapter[_Record], advice: str) -> _Record:
         raise DataError(f"{advice} ({path.name}: {error.strerror})") from None
     except ValidationError as error:
         raise DataError(f"{advice} ({path.name}: {error.errors()[0]['msg']})") from None
-
-
-def _read_arrays(folder: Path, name: str, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
-    path = folder / "videos" / f"{name}.npz"
-    try:
-        with path.open("rb") as raw, np.load(raw) as file:
-            return {key: file[key] for key in keys}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise DataError(f"{path}: missing or broken; {again(folder, name)}") from None

@@ -10,6 +10,7 @@ from webdataset import TarWriter
 from engines.skeleton import LAYOUTS
 from realtime.buffer import in_crop
 from realtime.records import Observation
+from train.store_files import frame_dtype
 
 JPEG_QUALITY = 92
 _BLOCK = 512
@@ -52,19 +53,14 @@ class Track:
             (xy, xyz, conf, face is not None, self._stretch, at["rgb.jpg"], at["face.jpg"])
         )
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """As the store keeps them."""
-        xy, xyz, conf, has_face, stretch, rgb_at, face_at = zip(*self._rows, strict=True)
-        return {
-            "t": np.array(self.t, np.float64),
-            "xy": np.stack(xy).astype(np.float32),
-            "xyz": np.stack(xyz).astype(np.float32),
-            "conf": np.stack(conf).astype(np.float32),
-            "has_face": np.array(has_face, np.bool_),
-            "stretch": np.array(stretch, np.int32),
-            "rgb_at": np.array(rgb_at, np.int64),
-            "face_at": np.array(face_at, np.int64),
-        }
+    def frames(self) -> NDArray[np.void]:
+        """As the store keeps them: records of `frame_dtype`, [N]."""
+        dtype = frame_dtype(self._joints)
+        rows = [(t, *row) for t, row in zip(self.t, self._rows, strict=True)]
+        frames = np.zeros(len(rows), dtype)
+        for name, values in zip(dtype.names or (), zip(*rows, strict=True), strict=True):
+            frames[name] = values
+        return frames
 
 
 def jpeg(image: NDArray[np.uint8]) -> bytes:

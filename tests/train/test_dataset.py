@@ -15,7 +15,13 @@ from realtime.buffer import ObservationBuffer
 from realtime.sources import FileSource
 from tests.clips import make_clip
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import RATE_HZ, DrawnPerson, TinyVideo, write_tiny_store
+from tests.train.tiny_store import (
+    RATE_HZ,
+    DrawnPerson,
+    TinyVideo,
+    rewrite_frames,
+    write_tiny_store,
+)
 from train.annotations import DataError
 from train.augment import Augmentation
 from train.dataset import (
@@ -118,11 +124,7 @@ def test_windows_over_a_pause_or_another_person_are_left_out_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "train", ()),))
-    path = folder / "videos" / "a.npz"
-    with np.load(path) as file:
-        arrays = dict(file)
-    arrays["stretch"] = np.repeat(np.array([0, 1], np.int32), 30)
-    np.savez_compressed(path, **arrays)
+    rewrite_frames(folder, "a", stretch=np.repeat([0, 1], 30))
     with caplog.at_level(logging.WARNING):
         chosen = examples(open_store(folder), "train", tiny(), 0.1)
     assert len(chosen) == 17
@@ -135,9 +137,8 @@ def test_windows_over_a_pause_or_another_person_are_left_out_and_counted(
 def test_a_window_at_a_pause_is_learnt_from_once(tmp_path: Path) -> None:
     """No frame for 0.45 s, which the runtime bears with: several hops end at the frame before."""
     folder = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "train", ()),))
-    path = folder / "videos" / "a.npz"
-    arrays = dict(np.load(path))
-    np.savez(path, **{**arrays, "t": arrays["t"] + np.where(arrays["t"] > 3.0, 0.35, 0.0)})
+    t = open_store(folder).times("a")
+    rewrite_frames(folder, "a", t=t + np.where(t > 3.0, 0.35, 0.0))
     chosen = [example.end for example in examples(open_store(folder), "train", tiny(), 0.1)]
     assert len(chosen) == len(set(chosen)) > 30
 

@@ -44,6 +44,7 @@ def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
         ("face.steps=2.5", "expected a whole number, got '2.5'"),
         ("face.lr=fast", "expected a number, got 'fast'"),
         ("face.lr=-1", "lr and clip must be positive"),
+        ("face.frozen=nose", "frozen must be of pose, rgb, face"),
         ("face.__class__=3", "got '__class__'"),
         ("face=3", "expected STAGE.KEY=VALUE, got 'face=3'"),
         ("face.steps", "expected STAGE.KEY=VALUE, got 'face.steps'"),

@@ -217,11 +217,11 @@ def test_a_full_disk_and_an_interrupt_lose_nothing(
     finished = {video.id for video in open_store(out).videos()}
     assert "0001" in finished
 
-    times = {name: (out / "videos" / f"{name}.npz").stat().st_mtime_ns for name in finished}
+    times = {name: (out / "videos" / f"{name}.npy").stat().st_mtime_ns for name in finished}
     tally, reports = run(data, out)
     assert tally.resumed == len(finished)
     assert {report.id for report in reports if report.is_resumed} == finished
-    assert {n: (out / "videos" / f"{n}.npz").stat().st_mtime_ns for n in finished} == times
+    assert {n: (out / "videos" / f"{n}.npy").stat().st_mtime_ns for n in finished} == times
     assert tally.skipped == prepared[1].skipped == read_info(out).skipped
     assert digests(out) == digests(prepared[0])
 

@@ -25,7 +25,13 @@ from tests.engines.tiny_bundle import tiny_manifest
 from tests.fakes import frame_at
 from tests.train.scored import fitting_bundle
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import RATE_HZ, DrawnPerson, TinyVideo, write_tiny_store
+from tests.train.tiny_store import (
+    RATE_HZ,
+    DrawnPerson,
+    TinyVideo,
+    rewrite_frames,
+    write_tiny_store,
+)
 from train.annotations import DataError
 from train.checkpoint import save_checkpoint
 from train.dataset import manifest_of
@@ -130,10 +136,7 @@ def test_what_the_live_buffer_would_not_give_is_not_covered(bundle: Path, tmp_pa
     folder = write_tiny_store(
         tmp_path / "store", tiny(), [TinyVideo("a", "test", ((4, 1.0, 5.0),), seconds=6.0)]
     )
-    path = folder / "videos" / "a.npz"
-    arrays = dict(np.load(path))
-    arrays["stretch"] = (arrays["t"] >= 3.0).astype(np.int32)
-    np.savez(path, **arrays)
+    rewrite_frames(folder, "a", stretch=open_store(folder).times("a") >= 3.0)
     with bundle_scorer(bundle, "ort") as scorer:
         (scored,) = score_videos(scorer, open_store(folder), "test", 0.25)
     is_whole = (scored.ends < 3.0) | (scored.ends >= 4.0)
@@ -144,9 +147,8 @@ def test_what_the_live_buffer_would_not_give_is_not_covered(bundle: Path, tmp_pa
 def test_a_window_in_a_pause_counts_once(bundle: Path, tmp_path: Path) -> None:
     """No frame for 1.9 s: eight hops end at the last one before it."""
     folder = write_tiny_store(tmp_path / "store", tiny(), [TinyVideo("a", "test", seconds=6.0)])
-    path = folder / "videos" / "a.npz"
-    arrays = dict(np.load(path))
-    np.savez(path, **{**arrays, "t": arrays["t"] + np.where(arrays["t"] > 3.0, 1.9, 0.0)})
+    t = open_store(folder).times("a")
+    rewrite_frames(folder, "a", t=t + np.where(t > 3.0, 1.9, 0.0))
     with bundle_scorer(bundle, "ort") as scorer:
         (scored,) = score_videos(scorer, open_store(folder), "test", 0.25)
     assert (np.diff(scored.ends) > 0).all()

@@ -145,6 +145,21 @@ def test_branches_learn_more_slowly_while_they_are_fused_and_vectors_do_not_deca
     assert {group["lr"] for group in alone} == {0.01}
 
 
+def test_a_frozen_branch_has_no_rate_and_gets_no_gradient_but_what_fuses_it_has() -> None:
+    whole = StageNet(net_of("joint"), "fusion", CLASSES)
+    config = replace(CONFIG, frozen="rgb,pose")
+    groups: list[dict[str, Any]] = parameter_groups(whole, "fusion", config)
+    learning = {id(p) for group in groups for p in group["params"]}
+    for name, parameter in whole.named_parameters():
+        is_still = name.startswith("net.trunk.") or (
+            name.startswith("net.micro_gesture.") and ".fusion." not in name
+        )
+        assert (id(parameter) in learning) == parameter.requires_grad == (not is_still), name
+    sum(out.sum() for out in whole(feeds("rgb", "pose", "face")).values()).backward()
+    assert all(p.grad is None for p in whole.net.trunk.parameters())
+    assert whole.net.get_parameter("micro_gesture.fusion.gate.weight").grad is not None
+
+
 def loss(labels: list[int], config: StageConfig = CONFIG, prior: float = 0.5) -> float:
     priors = {"emotion": torch.tensor([prior, 1 - prior]).log()}
     return float(loss_of({"emotion": LOGITS}, {"emotion": torch.tensor(labels)}, config, priors))

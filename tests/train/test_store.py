@@ -11,7 +11,7 @@ import pytest
 
 from engines.preprocess import preprocess
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import RATE_HZ, TinyVideo, write_tiny_store
+from tests.train.tiny_store import RATE_HZ, TinyVideo, rewrite_frames, write_tiny_store
 from train.annotations import DataError
 from train.dataset import manifest_of
 from train.store import Store, open_store, thinned_indices
@@ -31,14 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(folder: Path) -> Store:
     return open_store(folder)
-
-
-def rewrite(folder: Path, name: str, **changes: np.ndarray) -> None:
-    """Change arrays of a video."""
-    path = folder / "videos" / f"{name}.npz"
-    with np.load(path) as file:
-        arrays = dict(file) | changes
-    np.savez_compressed(path, **arrays)
 
 
 def test_it_says_what_it_holds(store: Store) -> None:
@@ -121,7 +113,7 @@ def test_thinning_keeps_the_last_sample_and_one_a_slot() -> None:
 
 def test_a_window_never_reaches_back_to_another_person(tmp_path: Path) -> None:
     folder = write_tiny_store(tmp_path / "store", tiny(), VIDEOS[:1])
-    rewrite(folder, "a", stretch=np.repeat(np.array([0, 1], np.int32), (25, 35)))
+    rewrite_frames(folder, "a", stretch=np.repeat(np.array([0, 1], np.int32), (25, 35)))
     store = open_store(folder)
     window = store.window("a", 1.0, 3.0)
     assert window is not None
@@ -135,7 +127,7 @@ def test_a_window_never_reaches_back_to_another_person(tmp_path: Path) -> None:
 def test_a_pause_breaks_a_window(tmp_path: Path) -> None:
     folder = write_tiny_store(tmp_path / "store", tiny(), VIDEOS[:1])
     t = np.arange(60) / RATE_HZ
-    rewrite(folder, "a", t=t + np.where(np.arange(60) >= 30, 0.6, 0.0))  # 2.9 s, then 3.6 s
+    rewrite_frames(folder, "a", t=t + np.where(np.arange(60) >= 30, 0.6, 0.0))  # 2.9 s, then 3.6 s
     store = open_store(folder)
     assert store.is_whole("a", 0.7, 2.8, 0.5)
     assert not store.is_whole("a", 2.0, 4.1, 0.5)
@@ -164,9 +156,9 @@ def cut_in_half(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "said"),
     [
-        ("videos/a.npz", truncate, "a.npz: missing or broken"),
-        ("videos/a.npz", lambda path: path.write_bytes(b""), "a.npz: missing or broken"),
-        ("videos/a.npz", Path.unlink, "a.npz: missing or broken"),
+        ("videos/a.npy", truncate, "a.npy: missing or broken"),
+        ("videos/a.npy", lambda path: path.write_bytes(b""), "a.npy: missing or broken"),
+        ("videos/a.npy", Path.unlink, "a.npy: missing or broken"),
         ("shards/a.tar", cut_in_half, "a.tar: a picture in it is broken"),
         ("shards/a.tar", Path.unlink, "a.tar: No such file or directory"),
     ],
@@ -196,6 +188,6 @@ def test_what_is_no_store_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no finished video: run `train prepare` again"):
         open_store(folder)
     info = folder / "store.json"
-    info.write_text(info.read_text().replace('"version":1', '"version":9'))
-    with pytest.raises(DataError, match="is version 9, expected 1: prepare again"):
+    info.write_text(info.read_text().replace('"version":2', '"version":9'))
+    with pytest.raises(DataError, match="is version 9, expected 2: prepare again"):
         read_info(folder)

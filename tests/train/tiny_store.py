@@ -127,3 +127,12 @@ def write_tiny_store(
 def without_emotion(videos: Sequence[TinyVideo] = VIDEOS) -> tuple[TinyVideo, ...]:
     """The same videos of a data set that says nothing about emotion."""
     return tuple(replace(video, emotion=None) for video in videos)
+
+
+def rewrite_frames(folder: Path, name: str, **changes: np.ndarray) -> None:
+    """Change what is kept of a video's frames, by the fields of `frame_dtype`."""
+    path = folder / "videos" / f"{name}.npy"
+    frames = np.load(path)
+    for field, values in changes.items():
+        frames[field] = values
+    np.save(path, frames)

@@ -168,12 +168,12 @@ def _changed(config: "StageConfig", key: str, value: str, change: str) -> "Stage
     if key not in keys:
         raise TellsError(f"--set {change}: expected one of {', '.join(keys)}, got {key!r}")
     try:
-        number = kinds[key](value)
+        new = kinds[key](value)
     except ValueError:
         kind = "a whole number" if kinds[key] is int else "a number"
         raise TellsError(f"--set {change}: expected {kind}, got {value!r}") from None
     try:
-        return replace(config, **{key: number})
+        return replace(config, **{key: new})
     except ValueError as error:
         raise TellsError(f"--set {change}: {error}") from None
 
