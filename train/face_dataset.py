@@ -30,6 +30,7 @@ from train.synth.body import Body, measure, skin_matrices
 from train.synth.faces import draw_features
 from train.synth.film import coded, draw_film, expose
 from train.synth.keypoints import Place, carry
+from train.synth.people import somebody
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.rotations import Floats
@@ -102,7 +103,7 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
     def _shoot(self, number: int) -> tuple[Window, int, Floats]:
         """One window, its mood, and where the landmarks are in it."""
         rng = np.random.default_rng([self._seed, 2, number])
-        body = self._bodies[rng.integers(len(self._bodies))]
+        body = somebody(rng, self._bodies[rng.integers(len(self._bodies))])
         emotion = (*range(len(EMOTIONS)), None)[rng.integers(len(EMOTIONS) + 1)]
         sampling = self._face.sampling
         t = np.arange(sampling.frames, dtype=np.float64)

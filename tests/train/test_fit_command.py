@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.train.tiny_fit import fit_arguments, last_line
 from tests.train.tiny_recipe import tiny
@@ -70,6 +71,10 @@ def test_settings_that_do_not_exist_or_make_no_sense(
         (["--data"], "fit needs --data for the stage face"),
         (["--accelerator", "cuda", "--devices", "64"], "--accelerator cuda --devices 64: "),
         (["--precision", "16-mixed"], "needs a CUDA GPU; take bf16-mixed or 32-true here"),
+        (["--devices", "-3"], "--devices: expected 1 or more, got -3"),
+        (["--workers", "-1"], "--workers: expected 0 or more, got -1"),
+        (["--seed", "-1"], "--seed: expected 0 or more, got -1"),
+        (["--made-share", "1.5"], "--made-share: expected a share, 0 to 1, got 1.5"),
     ],
 )
 def test_what_is_not_there(
@@ -78,6 +83,17 @@ def test_what_is_not_there(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert said in refusal([*arguments, *more], capfd)
+
+
+@pytest.mark.parametrize(("capability", "is_slow"), [("AVX2", True), ("AVX512", False)])
+def test_bf16_on_a_processor_without_it_is_said_to_be_slow(
+    arguments: list[str], capability: str, is_slow: bool, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "run").write_text("in the way")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert main([*arguments, "--precision", "bf16-mixed"]) == 2
+    assert ("has no instructions for it" in caplog.text) == is_slow
 
 
 def test_results_that_nobody_knows_are_said_before_the_first_stage(

@@ -1,6 +1,7 @@
 """`python -m train fit`: train a recipe on prepared data, stage by stage."""
 
 import argparse
+import logging
 import os
 import typing
 from collections.abc import Collection
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from train.recipes import Recipe
     from train.stages import StageConfig
 
+logger = logging.getLogger(__name__)
+_WITHOUT_BF16 = ("DEFAULT", "AVX2")
+"""Processors, by what torch calls them, that do without its instructions."""
 _STAGES = ("pose", "rgb", "face", "fusion")
 _PUBLIC = ("mvit", "agcn_joint", "agcn_bone", "swinface")
 _TRAIN_PEOPLE = ("f001", "f003", "f005", "m002")
@@ -102,6 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     from train.store import open_store
     from train.training_data import Sources, check_labels
 
+    _check_numbers(arguments)
     recipe = RECIPES[arguments.recipe]()
     configs = _configs(recipe, arguments)
     initial = Initial(
@@ -138,6 +143,18 @@ def run(arguments: argparse.Namespace) -> None:
             if "score" in result["last"]:
                 shown.append(f"best score {result['best']:.3f}")
             print(f"{stage}: {result['steps']} steps; {', '.join(shown) or 'not validated'}")
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    for name, value, least in (
+        ("--devices", arguments.devices, 1),
+        ("--workers", arguments.workers, 0),
+        ("--seed", arguments.seed, 0),
+    ):
+        if value is not None and value < least:
+            raise TellsError(f"{name}: expected {least} or more, got {value}")
+    if not 0 <= arguments.made_share <= 1:
+        raise TellsError(f"--made-share: expected a share, 0 to 1, got {arguments.made_share}")
 
 
 def _configs(recipe: "Recipe", arguments: argparse.Namespace) -> dict[str, "StageConfig"]:
@@ -218,6 +235,13 @@ def _fabric(arguments: argparse.Namespace) -> Any:
     is_cuda = arguments.accelerator != "cpu" and torch.cuda.is_available()
     if arguments.precision == "16-mixed" and not is_cuda:  # Fabric would take bf16 instead
         raise TellsError("--precision 16-mixed: needs a CUDA GPU; take bf16-mixed or 32-true here")
+    capability = torch.backends.cpu.get_cpu_capability()
+    if arguments.precision == "bf16-mixed" and not is_cuda and capability in _WITHOUT_BF16:
+        logger.warning(
+            "--precision bf16-mixed: this processor (%s) has no instructions for it, and a step "
+            "took five times as long on such a one; 32-true is faster here",
+            capability,
+        )
     devices, nodes = arguments.devices or 1, 1
     started = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # by torchrun, on this machine
     if started:
