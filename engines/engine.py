@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engines.bundle import Bundle, load_bundle
 from engines.closing import Closing
 from engines.errors import GraphMismatch
 from engines.manifest import Manifest
 from engines.postprocess import Scores, postprocess
-from engines.preprocess import coverage, preprocess
+from engines.preprocess import preprocess
 from engines.runtimes import Precision, Runtime, TensorSpec, open_runtime
 from engines.window import Window
 
@@ -25,7 +25,10 @@ class Engine(Closing):
         GraphMismatch: the graph's inputs or outputs are not the manifest's.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    def __init__(
+        self, bundle: Bundle, runtime: Runtime, *, tasks: Collection[str] | None = None
+    ) -> None:
+        """`tasks`: those that are wanted, None for all; what is computed of others is not read."""
         manifest = bundle.manifest
         graph = bundle.graph_path("fp32")
         dtypes = manifest.feed_dtypes
@@ -37,6 +40,7 @@ class Engine(Closing):
         _compare(f"{graph}: output", logits, dict(runtime.outputs))
         self.bundle = bundle
         self.runtime = runtime
+        self._tasks = tasks
         self.stage_times_s: tuple[float, ...] = (0.0,) * len(STAGES)
         """Seconds that the last call took in each of `STAGES`."""
 
@@ -46,7 +50,7 @@ class Engine(Closing):
         return self.bundle.manifest
 
     def __call__(self, windows: Sequence[Window]) -> list[dict[str, Scores]]:
-        """The scores of each window, task -> scores; the windows run as one batch.
+        """The scores of each window, wanted task -> scores; the windows run as one batch.
 
         Raises:
             WindowError: a window that does not fit the manifest.
@@ -59,8 +63,7 @@ class Engine(Closing):
         fed = time.perf_counter()
         outputs = self.runtime.run(feeds)
         run = time.perf_counter()
-        coverages = [coverage(window, self.manifest) for window in windows]
-        scores = postprocess(outputs, self.manifest, coverages)
+        scores = postprocess(outputs, self.manifest, windows, self._tasks)
         self.stage_times_s = (fed - started, run - fed, time.perf_counter() - run)
         return scores
 
@@ -70,7 +73,11 @@ class Engine(Closing):
 
 
 def open_engine(
-    folder: str | os.PathLike[str], device: str = "auto", *, precision: Precision | None = None
+    folder: str | os.PathLike[str],
+    device: str = "auto",
+    *,
+    precision: Precision | None = None,
+    tasks: Collection[str] | None = None,
 ) -> Engine:
     """Load the bundle in that folder and open it on a device (see `open_runtime`).
 
@@ -81,7 +88,7 @@ def open_engine(
     bundle = load_bundle(folder)
     runtime = open_runtime(bundle, device, precision=precision)
     try:
-        return Engine(bundle, runtime)
+        return Engine(bundle, runtime, tasks=tasks)
     except GraphMismatch:
         runtime.close()
         raise

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import WindowError
-from engines.manifest import Manifest
+from engines.manifest import Manifest, OutputSpec
 from engines.skeleton import LAYOUTS, SkeletonLayout, convert
 from engines.tensor_specs import (
     HIPS,
@@ -85,16 +85,19 @@ def sample(
     return nearest, np.abs(t[nearest] - instants) <= sampling.tolerance_s + _TIE_S
 
 
-def coverage(window: Window, manifest: Manifest) -> float:
+def coverage(window: Window, manifest: Manifest, output: OutputSpec) -> float:
     """Share, 0..1, of the sampling instants that show the person (a pose or a face).
 
-    The instants are those of the input with the finest grid.
+    The instants are those of the input with the finest grid. A state is read in the face: where the
+    bundle is fed faces, only instants that show one count for it.
     """
+    needs_face = output.kind == "state" and any(isinstance(s, FaceInput) for s in manifest.inputs)
+    seen = window.has_face if needs_face else window.has_pose | window.has_face
     finest = min(
         (spec.sampling for spec in manifest.inputs), key=lambda grid: grid.span_s / grid.frames
     )
     nearest, near = sample(window.t, finest)
-    return float(np.mean(near & (window.has_pose | window.has_face)[nearest]))
+    return float(np.mean(near & seen[nearest]))
 
 
 def _check(window: Window, manifest: Manifest) -> None:

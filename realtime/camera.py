@@ -63,7 +63,8 @@ class Camera:
         self._slot: LatestSlot[Frame] = LatestSlot()
         self._stopping = threading.Event()
         self._estimates: tuple[Estimate, ...] = self._decider.step((), now=0.0)[0]
-        self._capture_rate, self._perception_rate, self._prediction_rate = Rate(), Rate(), Rate()
+        self._capture_rate, self._perception_rate = Rate(), Rate()
+        self._prediction_rates = {spec.output.task: Rate() for spec in lineup.tasks}
         self._latencies = Latencies()
         self._seen_until: float | None = None  # arrival of the last frame that a prediction saw
         self._error: BaseException | None = None
@@ -99,8 +100,7 @@ class Camera:
         for p in predictions:
             self._latencies.add(p.latency_s)
             self._seen_until = now - p.latency_s
-        if predictions:
-            self._prediction_rate.tick(now)
+            self._prediction_rates[p.task].tick(now)
         before = self._estimates
         self._estimates, events = self._decider.step(
             predictions, now=self._stream_now(now), stretch=self.buffer.stretch
@@ -137,8 +137,12 @@ class Camera:
         while not self._stopping.is_set():
             try:
                 for frame in self._source:
-                    if last is not None and self._lost is not None:
+                    if last is None and self._source.is_live:  # opened before anybody looked
+                        offset = -frame.t
+                    elif last is not None and self._lost is not None:
                         offset = last.t + (frame.arrived - last.arrived) - frame.t
+                        outage_s = frame.arrived - last.arrived
+                        logger.warning("%s: is there again after %.0f s", frame.source, outage_s)
                     self._lost = None
                     last = replace(frame, t=frame.t + offset) if offset else frame
                     yield last
@@ -211,7 +215,7 @@ class Camera:
             windows_dropped=self._windows_dropped,
             capture_hz=self._capture_rate.hz(now),
             perception_hz=self._perception_rate.hz(now),
-            prediction_hz=self._prediction_rate.hz(now),
+            prediction_hz=min(rate.hz(now) for rate in self._prediction_rates.values()),
             frames_dropped=self._slot.num_dropped + self._dropped_before + self._source.num_dropped,
             latency_p50_s=self._latencies.percentile(50),
             latency_p95_s=self._latencies.percentile(95),

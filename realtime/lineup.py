@@ -57,7 +57,10 @@ class Lineup:
 
     def open_engines(self, stack: ExitStack, device: str) -> tuple[Engine, ...]:
         """Open all bundles on the calling thread, to be closed by `stack`."""
-        return tuple(stack.enter_context(open_engine(b.folder, device)) for b in self.bundles)
+        tasks = [spec.output.task for spec in self.tasks]
+        return tuple(
+            stack.enter_context(open_engine(b.folder, device, tasks=tasks)) for b in self.bundles
+        )
 
     def buffer(self) -> ObservationBuffer:
         """A camera's buffer, long enough for every bundle's window."""
@@ -70,8 +73,7 @@ class Lineup:
 
     def predictor(self, engines: Sequence[Engine]) -> Predictor:
         """The one predictor of a run."""
-        tasks = [spec.output.task for spec in self.tasks]
-        return Predictor(engines, hop_s=self.config.hop_s, tasks=tasks)
+        return Predictor(engines, hop_s=self.config.hop_s)
 
     def decider(self) -> Decider:
         """A camera's decision layer."""

@@ -29,11 +29,11 @@ class Predictor:
     that opened the engines calls it.
     """
 
-    def __init__(self, engines: Sequence[Engine], *, hop_s: float, tasks: Sequence[str]) -> None:
-        """`tasks`: those that are wanted; scores of others are thrown away at once."""
+    def __init__(self, engines: Sequence[Engine], *, hop_s: float) -> None:
         self._engines = tuple(engines)
-        self._hop_s, self._tasks = hop_s, frozenset(tasks)
+        self._hop_s = hop_s
         self._next: dict[tuple[str, int], float] = {}
+        self._stretch: dict[tuple[str, int], int] = {}
         self._last_turn: dict[tuple[str, int], int] = {}
         self._num_turns = 0
         self.num_dropped: dict[str, int] = {}
@@ -55,6 +55,7 @@ class Predictor:
     def keep(self, sources: Collection[str]) -> None:
         """Forget all cameras but these."""
         self._next = {key: t for key, t in self._next.items() if key[0] in sources}
+        self._stretch = {key: n for key, n in self._stretch.items() if key[0] in sources}
         self._last_turn = {key: n for key, n in self._last_turn.items() if key[0] in sources}
         self.num_dropped = {s: n for s, n in self.num_dropped.items() if s in sources}
         self.waiting = {s: why for s, why in self.waiting.items() if s in sources}
@@ -74,13 +75,14 @@ class Predictor:
             if (newest := buffer.newest) is None:
                 continue
             end, arrived = newest
+            stretch = buffer.stretch
             wanted = self._next.get((source, i), end)
-            if wanted - end > self._hop_s + 1e-6:  # another stream under the same name
-                wanted = end
+            is_other = wanted - end > self._hop_s + 1e-6  # another stream under the same name
+            if is_other or self._stretch.get((source, i), stretch) != stretch:
+                wanted = end  # In a pause, and until another person fills a window, none was due.
             if end < wanted - 1e-6:
                 continue
             try:
-                stretch = buffer.stretch
                 window = buffer.window(end, self._engines[i].manifest.window.span_s)
             except WindowError as reason:
                 self.waiting[source] = str(reason)
@@ -114,7 +116,6 @@ class Predictor:
             )
             for d, by_task in zip(batch, scores, strict=True)
             for task, score in by_task.items()
-            if task in self._tasks
         ]
 
     def _advance(self, i: int, d: _Due) -> None:
@@ -124,4 +125,4 @@ class Predictor:
             late = int((d.end - following) / self._hop_s) + 1
             self.num_dropped[d.source] = self.num_dropped.get(d.source, 0) + late
             following += late * self._hop_s
-        self._next[d.source, i] = following
+        self._next[d.source, i], self._stretch[d.source, i] = following, d.stretch

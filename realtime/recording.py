@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -72,6 +72,7 @@ class Recording:
         self.is_interrupted = False
         """To be set where somebody ended the run before its source did."""
         self._last_frame: tuple[str, float] | None = None
+        self._first_frame: str | None = None
         self._last_message = ""
 
     def __enter__(self) -> Self:
@@ -97,6 +98,9 @@ class Recording:
         """
         frame = (snapshot.frame.source, snapshot.frame.t)
         is_new = frame != self._last_frame
+        if self._first_frame is None:
+            age_s = time.monotonic() - snapshot.frame.arrived
+            self._first_frame = _iso(datetime.now(UTC) - timedelta(seconds=age_s), "milliseconds")
         for sink in self._sinks:
             sink.write(snapshot)
         self._timeline.write(snapshot)
@@ -148,6 +152,7 @@ class Recording:
             record = replace(
                 self._record,
                 outcome=outcome,
+                first_frame=self._first_frame,
                 ended=_now(),
                 counts=self._tally.counts,
                 wall_s=time.monotonic() - self._started,
@@ -158,4 +163,8 @@ class Recording:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return _iso(datetime.now(UTC), "seconds")
+
+
+def _iso(moment: datetime, timespec: str) -> str:
+    return moment.isoformat(timespec=timespec)

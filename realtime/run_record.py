@@ -89,6 +89,9 @@ class RunRecord:
     """What was opened, e.g. `OpenVINO CPU bf16`."""
     started: str
     """ISO 8601, UTC."""
+    first_frame: str | None = None
+    """ISO 8601, UTC: when the first recorded frame arrived. Its `t` in the other files is 0 for a
+    camera; times of a clip are the clip's."""
     ended: str | None = None
     """ISO 8601, UTC; None while it runs."""
     outcome: Literal["running", "finished", "interrupted", "failed"] = "running"
@@ -142,6 +145,7 @@ def _as_json(record: RunRecord) -> dict[str, object]:
         "command": record.command,
         "outcome": record.outcome,
         "started": record.started,
+        "first_frame": record.first_frame,
         "ended": record.ended,
         "source": record.source,
         "bundles": [

@@ -4,9 +4,17 @@ from collections import deque
 
 import numpy as np
 
+_FEWEST = 4
+"""Events that a rate is taken over, however rare they are."""
+_SILENCE = 3.0
+"""So many times the usual interval without an event, and at least the span, is a silence."""
+
 
 class Rate:
-    """Events per second over the last `span_s` seconds. One thread writes, others may read."""
+    """Events per second over the last `span_s` seconds, or the last few if they are rarer.
+
+    One thread writes, others may read.
+    """
 
     def __init__(self, span_s: float = 3.0, most: int = 1000) -> None:
         self._span_s = span_s
@@ -18,13 +26,17 @@ class Rate:
 
     def hz(self, now: float) -> float:
         """Events per second up to `now`; 0 before the second event or after a silence."""
-        recent = [t for t in tuple(self._times) if t > now - self._span_s]
+        times = tuple(self._times)
+        recent = [t for t in times if t > now - self._span_s]
+        recent = recent if len(recent) >= _FEWEST else list(times[-_FEWEST:])
         if len(recent) < 2:
             return 0.0
         # Over whole intervals; one that has lasted longer than usual counts, so that a rate falls
         # when its events stop.
         taken = recent[-1] - recent[0]
         usual = taken / (len(recent) - 1)
+        if now - recent[-1] > max(self._span_s, _SILENCE * usual):
+            return 0.0
         return (len(recent) - 1) / max(taken + max(now - recent[-1] - usual, 0.0), 1e-9)
 
 

@@ -125,6 +125,7 @@ class FakeSession:
         self.manifests, self.runtime = tuple(manifests), "Fake CPU fp32"
         self.feeds: dict[str, SnapshotFeed] = {}
         self.uris: list[str] = []
+        self.recorded: str | None = None
         self.round_s: float | None = None
         """Of the sources that are opened from now on."""
 

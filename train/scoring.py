@@ -13,7 +13,7 @@ from engines.engine import open_engine
 from engines.errors import WindowError
 from engines.manifest import Manifest, OutputSpec
 from engines.postprocess import Scores, postprocess
-from engines.preprocess import coverage, preprocess
+from engines.preprocess import preprocess
 from engines.window import Window
 from realtime.config import Config
 from realtime.decide import Decider, TaskSpec
@@ -79,7 +79,7 @@ def checkpoint_scorer(path: Path, recipe: Recipe) -> Iterator[Scorer]:
     def score(windows: Sequence[Window]) -> list[dict[str, Scores]]:
         with torch.inference_mode():
             logits = run_torch(net, manifest, preprocess(windows, manifest))
-        return postprocess(logits, manifest, [coverage(w, manifest) for w in windows])
+        return postprocess(logits, manifest, windows)
 
     yield Scorer(score, manifest)
 

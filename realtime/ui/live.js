@@ -4,6 +4,7 @@ window.Tells = (() => {
   const RETRY_MS = [500, 1000, 2000, 5000];
   const MOST_EVENTS = 50;
   const SILENT_MS = 3000;
+  const STOPPED_S = 5;
   const SOURCES = [
     { kind: "initial", hint: "What Tells was started with." },
     { kind: "demo", label: "Demo clip", hint: "A short clip that comes with Tells." },
@@ -75,10 +76,14 @@ window.Tells = (() => {
       this.at("untrained").hidden = !untrained;
       this.at("gestures").hidden = !gesture;
       this.at("emotion").hidden = !emotion && !message.emotion_off;
-      this.at("emotion-body").hidden = !emotion;
       this.root.querySelector(".switch").hidden = !emotion;
-      this.at("emotion-note").textContent = emotion ? this.notice() : "The host has switched emotion inference off.";
-      if (emotion) this.setGauge(emotion);
+      if (emotion) {
+        this.setGauge(emotion);
+        this.showEmotion(this.emotionOn);  // After a reconnection, too, it stays as the viewer chose.
+      } else {
+        this.at("emotion-body").hidden = true;
+        this.at("emotion-note").textContent = "The host has switched emotion inference off.";
+      }
       this.clearEvents();
       this.drawState();
     }
@@ -102,6 +107,7 @@ window.Tells = (() => {
       this.emotionOn = on;
       this.at("emotion-body").hidden = !on;
       this.at("emotion-note").textContent = on ? this.notice() : HIDDEN;
+      if (!on) this.drawNow("emotion", {});  // What was said then is not true when it comes back.
       this.drawTruths(this.head?.truths ?? []);
     }
 
@@ -260,11 +266,13 @@ window.Tells = (() => {
       const s = this.head?.status ?? {};
       const since = (performance.now() - this.received) / 1000;
       const age = s.prediction_age_s == null ? null : s.prediction_age_s + since;
+      const about = this.head?.estimates.find(({ ago_s }) => ago_s != null)?.ago_s;
       const rows = [
         ["Capture", fixed(s.capture_hz, 1, " fps")],
         ["Perception", fixed(s.perception_hz, 1, " fps")],
         ["Prediction", fixed(s.prediction_hz, 1, " /s")],
         ["Age of prediction", fixed(age, 2, " s"), age > 1],
+        ["It is about", fixed(about, 1, " s ago")],
         ["Latency p50 / p95", `${fixed(s.latency_p50_s, 2)} / ${fixed(s.latency_p95_s, 2, " s")}`],
         ["Dropped", s.frames_dropped == null ? "–" : `${s.frames_dropped} frames, ${s.windows_dropped} windows`],
         ...(this.fixedRows ?? []),
@@ -281,7 +289,10 @@ window.Tells = (() => {
         value.textContent = text;
         value.classList.toggle("bad", Boolean(isBad));
       }
-      const note = this.phase === "running" && (s.message || this.head.following);
+      const hasStopped = this.phase === "running" && age > STOPPED_S;
+      this.root.classList.toggle("stopped", hasStopped);
+      const note = this.phase === "running"
+        && (hasStopped ? `No new prediction for ${Math.round(age)} s` : s.message || this.head.following);
       this.at("note").hidden = !note;
       this.at("note").textContent = note || "";
     }
@@ -438,6 +449,8 @@ window.Tells = (() => {
       input.inputMode = source.kind === "camera" ? "numeric" : "text";
       this.at("hint").textContent = source.hint ?? "";
       this.complain("");
+      input.oninput = () => input.classList.toggle("secret", /:\/\/[^/]*@/.test(input.value));
+      input.oninput();
       if (byHand && source.placeholder) input.focus();
       this.enable();
     }
@@ -464,9 +477,11 @@ window.Tells = (() => {
       const camera = (this.camera = new Camera((data) => this.socket.send(data)));
       try {
         await camera.start();
+        if (this.camera !== camera) return camera.stop();  // Meanwhile something else was chosen.
         this.tell({ type: "guest" });
       } catch (error) {
         camera.stop();
+        if (this.camera !== camera) return;
         this.camera = null;
         this.complain(error.name === "NotAllowedError"
           ? "The browser does not let this page use the camera; allow it beside the address." : error.message);

@@ -80,11 +80,13 @@ def _task(output: OutputSpec, manifest: Manifest) -> Json:
 
 
 def _estimate(estimate: Estimate, t: float) -> Json:
+    at = t if estimate.at is None else estimate.at
     return {
         "task": estimate.task,
         "label": estimate.label,
         "prob": _number(estimate.prob),
-        "for_s": _number(max(0.0, t - estimate.since)),
+        "for_s": _number(max(0.0, at - estimate.since)),
+        "ago_s": None if estimate.at is None else _number(max(0.0, t - at)),
         "reason": estimate.reason,
         "top": [[name, _number(prob)] for name, prob in estimate.top],
     }

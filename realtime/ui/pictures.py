@@ -50,6 +50,10 @@ class Session(Protocol):
     def runtime(self) -> str:
         """Runtime, device and precision."""
 
+    @property
+    def recorded(self) -> str | None:
+        """The camera that is being recorded, if any."""
+
     def reader(self, camera: str) -> Reader:
         """A new reader of one camera."""
 
@@ -113,6 +117,7 @@ class PictureFeed:
         self._lock = threading.Lock()
         self._wakes: set[Callable[[], None]] = set()
         self._newest: _Picture | None = None
+        self._num_pictures = 0
         self._events: deque[Json] = deque(maxlen=_EVENTS_KEPT)
         self._num_events = 0
         self._is_closed = threading.Event()
@@ -159,10 +164,13 @@ class PictureFeed:
                 if snapshot is not None:
                     self._keep_events(snapshot.new_events)
                     last, made = snapshot, time.monotonic()
-                # Nobody watching: not worth encoding, until somebody comes (to a lost camera, say).
-                if last is not None and self._wakes:
+                if last is None:
+                    continue
+                if self._wakes:
                     self._publish(last, made)
                     last = None
+                else:  # Nobody watching: not worth encoding, until somebody comes.
+                    self._forget()
         except BaseException as error:  # Thread boundary: what ended the camera goes on the page.
             if not self._is_closed.is_set():
                 self._end(error)
@@ -183,9 +191,14 @@ class PictureFeed:
                 self._num_events += 1
                 self._events.append(describe_event(event, self._num_events))
 
+    def _forget(self) -> None:
+        """Whoever comes next shall not see, as live, what the last viewer saw."""
+        with self._lock:
+            self._newest = None
+
     def _publish(self, snapshot: Snapshot, made: float) -> None:
-        number = self._newest.number + 1 if self._newest is not None else 1
-        picture = _Picture(number, snapshot, self._encode(snapshot), made)
+        self._num_pictures += 1
+        picture = _Picture(self._num_pictures, snapshot, self._encode(snapshot), made)
         with self._lock:
             self._newest = picture
             wakes = tuple(self._wakes)

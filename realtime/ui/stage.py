@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engines.errors import TellsError
+from realtime.errors import SourceError
 from realtime.records import Estimate
 from realtime.slot import LatestSlot, SlotClosed
 from realtime.sources import Source
@@ -61,7 +62,13 @@ class Stage:
         return self.feed if self.state.phase in ("running", "ended") else None
 
     def show(self, command: Command) -> None:
-        """Exchange what is shown, soon."""
+        """Exchange what is shown, soon.
+
+        Raises:
+            SourceError: it is being recorded, and the recording would end.
+        """
+        if self._camera is not None and self._session.recorded == self._camera:
+            raise SourceError("this source is being recorded; end Tells to show another one")
         number = self._count()
         phase: Phase = "stopped" if command.uri is None else "opening"
         self._become(StageState(phase, command.name), number)

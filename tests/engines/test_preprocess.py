@@ -257,10 +257,13 @@ def test_coverage_counts_instants_that_show_the_person() -> None:
     half = altered(
         window, conf=window.conf * seen[:, None].astype("f4"), has_face=np.zeros(31, np.bool_)
     )
-    assert coverage(window, tiny_manifest()) == 1.0
-    assert coverage(half, tiny_manifest()) == pytest.approx(0.5, abs=1 / 16)
+    manifest = tiny_manifest()
+    gesture, emotion = manifest.outputs
+    assert coverage(window, manifest, gesture) == coverage(window, manifest, emotion) == 1.0
+    assert coverage(half, manifest, gesture) == pytest.approx(0.5, abs=1 / 16)
+    assert coverage(half, manifest, emotion) == 0.0  # a body without a face says no mood
     short = window.between(window.end - 0.25, window.end)  # the rest has not been seen yet
-    assert coverage(short, tiny_manifest()) == pytest.approx(0.35, abs=1 / 16)
+    assert coverage(short, manifest, gesture) == pytest.approx(0.35, abs=1 / 16)
 
 
 @pytest.mark.parametrize(

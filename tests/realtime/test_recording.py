@@ -1,3 +1,6 @@
+import json
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,11 @@ def test_the_summary_says_what_a_prediction_takes_where_there_was_none(
 ) -> None:
     summary = record(tmp_path, "analyze", is_predicted=is_predicted)
     assert ("it takes 1.0 s of one person without a pause of 0.5 s" in summary) is not is_predicted
+
+
+def test_the_record_says_when_the_first_frame_arrived(tmp_path: Path) -> None:
+    record(tmp_path, "live", is_predicted=False)
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    arrived = datetime.fromisoformat(run["first_frame"])
+    expected = datetime.now(UTC) - timedelta(seconds=time.monotonic())  # the scene's arrived at 0
+    assert abs(expected - arrived) < timedelta(seconds=1)

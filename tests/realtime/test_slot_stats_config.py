@@ -44,6 +44,16 @@ def test_rate_counts_intervals_and_falls_when_events_stop() -> None:
     assert rate.hz(100) == 0
 
 
+@pytest.mark.parametrize("interval_s", [1.4, 2.4, 10.0])
+def test_rare_events_have_a_rate_too_until_they_stop(interval_s: float) -> None:
+    rate = Rate()
+    for i in range(6):
+        rate.tick(i * interval_s)
+        if i:
+            assert rate.hz((i + 0.9) * interval_s) == pytest.approx(1 / interval_s, rel=0.01)
+    assert rate.hz(9 * interval_s) == 0
+
+
 def test_latencies_are_bounded_and_empty_ones_are_nan() -> None:
     latencies = Latencies(most=10)
     assert latencies.percentile(50) != latencies.percentile(50)

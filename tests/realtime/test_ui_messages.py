@@ -5,7 +5,9 @@ from pathlib import Path
 
 from engines.bundle import load_bundle
 from engines.manifest import TaskMetrics
-from realtime.ui.messages import describe_session
+from realtime.records import Estimate
+from realtime.ui.messages import describe_session, describe_snapshot
+from tests.realtime.scene import snapshot
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
 
@@ -23,3 +25,12 @@ def test_a_task_says_how_often_it_was_right_and_on_what() -> None:
     assert (emotion["right"], emotion["measured"]) == (0.7368, "19 cases measured (some people)")
     assert emotion["majority"] == 0.6
     assert (gesture["right"], gesture["measured"], gesture["majority"]) == (None, None, None)
+
+
+def test_how_long_a_label_holds_is_told_of_the_moment_that_it_is_about() -> None:
+    held = Estimate("gesture", "Touching jaw", 0.8, 7.5, None, (), at=9.0)
+    waiting = Estimate("emotion", None, 0.0, 9.5, "waiting", ())
+    shown = replace(snapshot(10.0), estimates=(held, waiting))
+    first, second = describe_snapshot(shown, 0.0, made=0.0)["estimates"]
+    assert (first["for_s"], first["ago_s"]) == (1.5, 1.0)
+    assert (second["for_s"], second["ago_s"]) == (0.5, None)

@@ -226,11 +226,16 @@ def test_the_page_fits_a_phone_and_comes_back_after_a_lost_connection(
     with playing(session), Tab(browser, page.url, width=390, height=844) as tab:
         tab.expect_phase("running")
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
+        tab.page.locator(".switch").click()
+        expect(tab.at("emotion-body")).to_be_hidden()
         page.hub.is_closing = True  # Ends all sockets, as a restart of the server would.
         tab.expect_phase("offline")
         expect(tab.at("veil")).to_contain_text("No connection to Tells")
         page.hub.is_closing = False
         tab.expect_phase("running")
+        # What the viewer has switched off stays off, and does not come back as it was then.
+        expect(tab.at("emotion-body")).to_be_hidden()
+        expect(tab.at("emotion-note")).to_contain_text("still inferred")
 
 
 def test_a_shared_page_offers_watching_and_the_own_camera_only(browser: Browser) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from realtime.errors import SourceError
 from realtime.records import Image, Observation
 from realtime.ui.pictures import Media
 from realtime.ui.stage import Command, Stage, StageState
 from tests.fakes import FakeSession
+from tests.realtime.broadcast import plain
 
 
 class SlowSession(FakeSession):
@@ -94,3 +96,38 @@ def test_a_camera_that_ends_at_once_is_said_to_have_ended(_: int) -> None:
         until(lambda: len(states) == 3)
         assert [state.phase for state in states] == ["opening", "running", "ended"]
         assert stage.state == StageState("ended", "Camera 0", "The clip is over.")
+
+
+def test_what_is_recorded_is_not_exchanged() -> None:
+    session = FakeSession(())
+    with staged(session) as (stage, _):
+        stage.show(Command("0", "Camera 0"))
+        until(lambda: stage.shown is not None)
+        session.recorded = "0"
+        for command in (Command(None), Command("1", "Camera 1")):
+            with pytest.raises(SourceError, match="this source is being recorded"):
+                stage.show(command)
+        assert stage.state.phase == "running"
+        session.recorded = None
+        stage.show(Command(None))
+        until(lambda: not session.feeds)
+
+
+def test_whoever_comes_later_is_not_shown_what_the_last_viewer_saw() -> None:
+    session = FakeSession(())
+    with staged(session) as (stage, _):
+        stage.show(Command("0", "Camera 0"))
+        until(lambda: stage.shown is not None)
+        feed = stage.shown
+        assert feed is not None
+        feed.join(print)
+        session.show(plain(5.0))
+        until(lambda: feed.newer(0, 0) is not None)
+        feed.leave(print)
+        session.show(plain(45.0))
+        until(lambda: feed.newer(0, 0) is None)
+        feed.join(print)
+        until(lambda: feed.newer(0, 0) is not None)
+        update = feed.newer(0, 0)
+        assert update is not None
+        assert update.head["t"] == 45.0
