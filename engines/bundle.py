@@ -90,9 +90,15 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
         DigestError: a file differs from what the manifest names.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else "nothing"
-        raise BundleError(f"{folder}: expected a bundle's folder, found {what} there")
+    try:
+        if not folder.is_dir():
+            what = "a file" if folder.exists() else "nothing"
+            raise BundleError(f"{folder}: expected a bundle's folder, found {what} there")
+    except OSError as error:  # a name that is too long, a folder above that may not be searched
+        raise BundleError(
+            f"{folder}: expected a bundle's folder, cannot look there ({error.strerror or error}); "
+            f"name one that this user may read"
+        ) from None
     try:
         text = (folder / MANIFEST_NAME).read_bytes()
     except FileNotFoundError:
@@ -120,7 +126,11 @@ def save_bundle(
         DigestError: a file differs from what the manifest names.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    try:
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    if not is_free:
         raise BundleError(f"{folder}: expected a new or an empty folder, name another one")
     if set(files) != set(_digests(manifest)):
         raise BundleError(

@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from engines.bundle import load_bundle
@@ -44,7 +43,12 @@ def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
 
     Args:
         folder: a bundle whose golden vectors are replayed on each device; None leaves that out.
+
+    Raises:
+        BundleError: the bundle cannot be read, which is no fault of this machine.
     """
+    if folder is not None:
+        load_bundle(folder)
     yield _look("OpenVINO", _openvino, is_needed=True)
     yield _look("ONNX Runtime", _onnxruntime)
     gpu = _look("GPU, driver", lambda: "; ".join(map(str, find_gpus())))
@@ -149,7 +153,6 @@ def _plan_cache() -> str:
 def _parity(folder: str | os.PathLike[str], device: str) -> Check:
     name, is_needed = f"parity {device}", device == "cpu"
     try:
-        load_bundle(Path(folder))
         with open_engine(folder, device) as engine:
             parity = verify(engine)
             parity.check()

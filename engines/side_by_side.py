@@ -10,8 +10,8 @@ from engines.bench import BenchReport
 from engines.bundle import load_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import BundleError, GpuError, RuntimeUnavailable
-from engines.runtimes import Precision
-from engines.verify import Parity
+from engines.runtimes import Precision, split_device
+from engines.verify import Deviation, Parity
 
 EVERY_DEVICE = ("cpu", "ort", "cuda:0", "ort-cuda:0")
 """What `--device all` stands for."""
@@ -51,13 +51,17 @@ def on_each(
         precision: for all of them; None takes each device's fastest.
 
     Raises:
-        RuntimeUnavailable: one device was named, and it is not there; or of several there is none.
+        RuntimeUnavailable: there is no device of such a name; or one was named, and it is not
+            there; or of several there is none.
         BundleError: the bundle cannot be used.
     """
+    named = [d for name in devices for d in (EVERY_DEVICE if name == "all" else (name,))]
+    for device in named:
+        if device != "auto":
+            split_device(device)  # a mistyped name is told before minutes of work on the others
     load_bundle(folder)  # where it is at fault, no device is
     results: list[Result] = []
     absent: list[Absent] = []
-    named = [d for name in devices for d in (EVERY_DEVICE if name == "all" else (name,))]
     for device in dict.fromkeys(named):
         try:
             with open_engine(folder, device, precision=precision) as engine:
@@ -90,6 +94,29 @@ def bench_json(found: SideBySide[BenchReport]) -> str:
     if len(found.results) == 1 and not found.absent:
         return found.results[0].to_json()
     return json.dumps(asdict(found), indent=2)
+
+
+def parity_table(parity: Parity) -> str:
+    """What one runtime computes, tensor by tensor, beside what torch did."""
+
+    def line(what: str, deviation: Deviation) -> str:
+        verdict = "ok" if deviation.is_ok else "FAILED"
+        return (
+            f"{what:<8}{deviation.name:<24}{deviation.error:>10.2e}{deviation.allowed:>10.1e}"
+            f"  {verdict}"
+        )
+
+    lines = [
+        f"{parity.bundle} on {parity.runtime}: {parity.num_windows} golden windows, "
+        f"top-1 agrees on {parity.agreement:.0%}",
+        f"{'':<8}{'':<24}{'error/std':>10}{'allowed':>10}",
+        *(line("feed", d) for d in parity.feeds),
+        *(line("output", d) for d in parity.outputs),
+        "ok: the runtime reproduces torch"
+        if parity.is_ok
+        else "FAILED: do not use this bundle here",
+    ]
+    return "\n".join(lines)
 
 
 def verify_table(found: SideBySide[Parity]) -> str:

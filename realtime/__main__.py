@@ -1,13 +1,14 @@
 """Command line: `python -m realtime demo | analyze | live | cameras`."""
 
 import argparse
-import contextlib
 import dataclasses
+import io
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
@@ -30,21 +31,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 = done (Ctrl-C is how `live` and `demo` end), 2 = one line on stderr says what was wrong,
-        130 = Ctrl-C came before it was done.
+        0 = done (Ctrl-C is how `live` and `demo` end), 1 = nobody reads what it prints, 2 = one
+        line on stderr says what was wrong, 130 = Ctrl-C came before it was done.
     """
+    _open_stdout()
+    code = 0
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more: what is left goes nowhere, or Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = code or 1
+    return code
+
+
+def _open_stdout() -> None:
+    """Lines appear as they are printed, whatever is in them, and stdout may be closed."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
+
+
+def _run(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     handler = logging.StreamHandler()
     if not args.verbose:
         # Libraries tell their life at INFO and their worries at WARNING; both are for developers.
         handler.addFilter(lambda r: r.name.startswith(("engines", "realtime")))
     level = logging.DEBUG if args.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(message)s", handlers=[handler])
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=level, format=form, handlers=[handler])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(args.run(args) or 0)
     except TellsError as error:
-        print(f"tells: {error}", file=sys.stderr)
+        from realtime.sources.uri import redact_arguments
+
+        print(f"tells: {redact_arguments(str(error), argv)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -159,8 +184,11 @@ def _analyze(args: argparse.Namespace) -> int:
 def _live(args: argparse.Namespace) -> None:
     from realtime.runs import open_session, recording_beside, run_headless
 
-    if args.duration is not None and not 0 < args.duration < float("inf"):
-        raise ConfigError(f"--duration must be a positive number of seconds, got {args.duration}")
+    if args.duration is not None and not 0 < args.duration <= threading.TIMEOUT_MAX:
+        raise ConfigError(
+            f"--duration must be a positive number of seconds, {threading.TIMEOUT_MAX:.0f} at "
+            f"most, got {args.duration:g}"
+        )
     if not 0 <= args.port <= 65535:
         raise ConfigError(f"--port must be 0 (any) to 65535, got {args.port}")
     for flag in ("headless", "out"):
@@ -186,7 +214,7 @@ def _live(args: argparse.Namespace) -> None:
         demo_clip=str(DEMO_CLIP),
         demo_truth=read_truth(DEMO_TRUTH),
     )
-    with session, recording_beside(session, args.out), _ending_after(args.duration):
+    with session, recording_beside(session, args.out):
         serve(
             session,
             sources=choices,
@@ -195,20 +223,8 @@ def _live(args: argparse.Namespace) -> None:
             share=args.share,
             auth=_login(args.auth),
             open_browser=not args.no_browser,
+            duration_s=args.duration,
         )
-
-
-@contextlib.contextmanager
-def _ending_after(seconds: float | None) -> Iterator[None]:
-    """End the page as Ctrl-C would, after so many seconds."""
-    timer = threading.Timer(seconds or 0, signal.raise_signal, [signal.SIGINT])
-    timer.daemon = True
-    if seconds is not None:
-        timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _login(text: str | None) -> tuple[str, str] | None:

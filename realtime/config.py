@@ -5,6 +5,7 @@ manifest.
 """
 
 import dataclasses
+import threading
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,7 +44,7 @@ class Config:
     """Infer emotion. False: it is neither computed into estimates nor shown nor written."""
     source_timeout_s: _Positive = 10.0
     """A source that cannot be opened, or says nothing, for this long is lost."""
-    retry_s: _Positive = 2.0
+    retry_s: Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)] = 2.0
     """A lost live source is tried again after this long, later ever less often up to 30 s."""
 
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import math
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -168,11 +169,12 @@ def run_headless(
 ) -> str:
     """Watch a source without a page, until its end, `duration_s` seconds, or Ctrl-C.
 
-    Events are printed as they become known. With `out`, all is recorded as by `run_analyze`, and
-    what was left is returned in words.
+    Events are printed as they become known. With `out`, all is recorded as by `run_analyze`, also
+    when nobody reads what is printed any more, and what was left is returned in words.
 
     Raises:
         TellsError: what cannot be opened or written.
+        OSError: nothing can be printed, and nothing is recorded.
     """
     timeout_s = session.lineup.config.source_timeout_s
     reopen = functools.partial(open_source, uri, realtime=True, timeout_s=timeout_s)
@@ -187,11 +189,18 @@ def run_headless(
         reader = session.reader(camera)
         is_ended = stack.enter_context(ended_by_signals())
         line = stack.enter_context(tqdm(bar_format="{desc}", desc="starting", disable=None))
+        is_heard = True
         for snapshot in _watch(session, camera, reader, is_ended, duration_s):
-            _tell(line, snapshot, session.lineup)
             if recording is not None:
                 recording.write(snapshot)
                 recording.is_interrupted = is_ended.is_set()
+            try:
+                if is_heard:
+                    _tell(line, snapshot, session.lineup)
+            except OSError:
+                if recording is None:
+                    raise
+                is_heard = False
     return recording.summary() if recording is not None else ""
 
 
@@ -233,7 +242,7 @@ def _record_first(session: LiveSession, out: Path, is_ended: threading.Event) ->
     while not session.cameras:
         if is_ended.wait(0.05):
             return
-    camera = session.cameras[0]
+    camera = session.recorded = session.cameras[0]
     reader = session.reader(camera)
     try:
         with _recording(session, out, camera) as recording, contextlib.suppress(EndOfStream):
@@ -242,7 +251,9 @@ def _record_first(session: LiveSession, out: Path, is_ended: threading.Event) ->
                 if snapshot is not None:
                     recording.write(snapshot)
     except TellsError as error:
-        logger.warning("%s", error)
+        logger.warning("%s; the page goes on without a recording", error)
+    finally:
+        session.recorded = None
 
 
 def _watch(
@@ -266,7 +277,7 @@ def _watch(
 
 def _tell(line: "tqdm[None]", snapshot: Snapshot, lineup: Lineup) -> None:
     """Print the new events; keep one line of status up to date."""
-    for event in snapshot.new_events:
+    for event in snapshot.new_events if sys.stdout is not None else ():
         line.write(_describe(event) + ("  [untrained]" if lineup.is_untrained else ""))
     s = snapshot.status
     state = s.message if s.message else "ok"

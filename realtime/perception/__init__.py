@@ -3,6 +3,7 @@
 The only place that imports MediaPipe. `open_perceiver` is the way in.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from engines.closing import Closing
@@ -40,12 +41,10 @@ class Perceiver(Closing):
                 f"The bundle wants face crops of {spec.face_size} px, but only {FACE_SIZE} px are "
                 "made: export it with face_size 112"
             )
-        self._estimator = PoseEstimator(models.pose_path)
-        try:
-            self._face = FaceFinder(models.face_path)
-        except PerceptionError:
-            self._estimator.close()
-            raise
+        with ExitStack() as stack:  # Ctrl-C, too, leaves nothing open
+            self._estimator = stack.enter_context(PoseEstimator(models.pose_path))
+            self._face = stack.enter_context(FaceFinder(models.face_path))
+            stack.pop_all()
         self._subject = Subject(self._estimator)
         self._crop = SubjectCrop(spec.crop, spec.storage)
 

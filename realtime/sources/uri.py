@@ -6,13 +6,14 @@ query. What is shown hides rather too much than too little; what is opened has t
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from realtime.errors import SourceError
 
 _SECRET = re.compile(
-    r"([\w-]*(?:pas|pwd|token|secret|auth|key|sig)[\w-]*|(?<!\w)pw?)=[^&;]*", re.IGNORECASE
+    r"([\w-]*(?:pas|pwd|psw|token|secret|auth|key|sig)[\w-]*|(?<!\w)pw?)=[^&;]*", re.IGNORECASE
 )
 _QUOTED_LOGIN = re.compile(r"\S*:\S.*@", re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][\w+.-]*)://")
@@ -47,6 +48,22 @@ def redact_text(text: str) -> str:
     hold spaces and quotes.
     """
     return _SECRET.sub(r"\1=***", _QUOTED_LOGIN.sub("***@", text))
+
+
+def redact_arguments(text: str, arguments: Sequence[str]) -> str:
+    """A sentence that may quote what was typed, or a path made of it, as it may be shown.
+
+    Looking for nothing else leaves the rest of the sentence, and names of files, as they are.
+    """
+    for argument in arguments:
+        value = argument.partition("=")[2] if argument.startswith("-") else argument
+        if not value or os.path.lexists(value):
+            continue
+        path = Path(value)  # has one slash where an address has two
+        for form in (value, *map(str, (path, *path.parents)), path.name):
+            if (shown := without_credentials(form)) != form:
+                text = text.replace(form, shown).replace(repr(form)[1:-1], shown)
+    return text
 
 
 def name_of_file(path: Path) -> str:

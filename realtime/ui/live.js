@@ -29,6 +29,8 @@ window.Tells = (() => {
     + (majority == null ? "." : `; always giving the same answer is right in ${percent(majority)}.`);
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const NOTHING = "none / at rest";
+  const MOMENT = "How likely, for how long, and how old the moment is that this is about: the middle of the "
+    + "seconds that the prediction saw, not the newest picture.";
   const TRUTH = "What the script of this clip performs at the moment that the prediction beside it is about: "
     + "the middle of the seconds that it saw, not the newest picture.";
   const fixed = (x, digits, unit = "") => (x == null ? "–" : x.toFixed(digits) + unit);
@@ -204,11 +206,12 @@ window.Tells = (() => {
       }
     }
 
-    drawNow(name, { label, prob, reason, for_s }) {
+    drawNow(name, { label, prob, reason, for_s, ago_s }) {
       const now = this.at(`${name}-now`);
       now.classList.toggle("abstains", !label);
       now.textContent = now.title = label ? sentence(label) : REASONS[reason] || sentence(reason || "–");
-      this.at(`${name}-for`).textContent = label ? `${percent(prob)} for ${fixed(for_s, 1, " s")}` : "";
+      this.at(`${name}-for`).textContent = label ? `${percent(prob)} for ${fixed(for_s, 1, " s")}, ${fixed(ago_s, 1, " s ago")}` : "";
+      this.at(`${name}-for`).title = MOMENT;
     }
 
     drawTruths(truths) {
@@ -266,13 +269,11 @@ window.Tells = (() => {
       const s = this.head?.status ?? {};
       const since = (performance.now() - this.received) / 1000;
       const age = s.prediction_age_s == null ? null : s.prediction_age_s + since;
-      const about = this.head?.estimates.find(({ ago_s }) => ago_s != null)?.ago_s;
       const rows = [
         ["Capture", fixed(s.capture_hz, 1, " fps")],
         ["Perception", fixed(s.perception_hz, 1, " fps")],
         ["Prediction", fixed(s.prediction_hz, 1, " /s")],
         ["Age of prediction", fixed(age, 2, " s"), age > 1],
-        ["It is about", fixed(about, 1, " s ago")],
         ["Latency p50 / p95", `${fixed(s.latency_p50_s, 2)} / ${fixed(s.latency_p95_s, 2, " s")}`],
         ["Dropped", s.frames_dropped == null ? "–" : `${s.frames_dropped} frames, ${s.windows_dropped} windows`],
         ...(this.fixedRows ?? []),

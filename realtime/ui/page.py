@@ -3,10 +3,11 @@
 import contextlib
 import io
 import logging
+import math
 import os
 import secrets
 import socket
-import sys
+import time
 import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def serve(
     share: bool = False,
     auth: tuple[str, str] | None = None,
     open_browser: bool = False,
+    duration_s: float | None = None,
 ) -> None:
     """Show the session on a page until Ctrl-C or SIGTERM; says on stdout where the page is.
 
@@ -67,6 +69,7 @@ def serve(
         share: make a public link through Gradio's tunnel; nobody can choose sources then.
         auth: user and password; with `share` they are made up if they are missing.
         open_browser: show the page in this machine's browser.
+        duration_s: end by itself when the page has been up for so long; None = do not.
 
     Raises:
         TellsError: the first source cannot be opened, or the page cannot listen there.
@@ -91,8 +94,9 @@ def serve(
             _say_share(page, login if auth is None else None)
         if open_browser:
             webbrowser.open(page.url)
+        end = time.monotonic() + (math.inf if duration_s is None else duration_s)
         # In short waits, because on Windows a long one does not notice Ctrl-C.
-        while not is_ended.wait(0.2):
+        while not is_ended.wait(0.2) and time.monotonic() < end:
             pass
 
 
@@ -228,6 +232,8 @@ def _free_port(host: str, port: int | None) -> int:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
                 return int(probe.getsockname()[1])
+        except UnicodeError:  # two dots, or a part of more than 63 letters
+            error = OSError("which is neither an address nor a name")
         except OSError as e:
             error = e
     ports = f"ports {port} to {port + _PORTS_TRIED - 1}" if port else "any port"
@@ -255,5 +261,4 @@ def _say_share(page: LivePage, login: tuple[str, str] | None) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print(line, flush=True)  # noqa: T201 - it does nothing where stdout is closed

@@ -88,6 +88,7 @@ def test_the_page_shows_picture_bars_gauge_events_and_status_and_asks_nobody_els
         tab.expect_phase("running")
         tab.expect_motion()
         expect(tab.at("gesture-now")).to_have_text("Touching jaw")
+        expect(tab.at("gesture-for")).to_have_text(re.compile(r"^80% for \d+\.\d s, 1\.0 s ago$"))
         expect(tab.at("bars").locator("li").first).to_contain_text("80%")
         expect(tab.at("emotion-now")).to_have_text("Not sure")
         expect(tab.at("events").locator("li").first).to_contain_text("88%")
