@@ -1,9 +1,12 @@
 """`python -m train`: data sets in, bundles out; one command a step, declared in `train.cli`.
 
-Exit codes: 0 done, 2 anything that the user can cure (one line), 130 interrupted.
+Exit codes: 0 done, 1 nobody reads what is said, 2 anything that the user can cure (one line),
+130 interrupted.
 """
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +30,9 @@ _COMMANDS = (
     synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit, download,
 )  # fmt: skip
 
+_STOPPED = {"fit": "Stopped: the same command goes on from there"}
+"""What Ctrl-C is answered by, where a command does not know better."""
+
 
 def main(
     argv: Sequence[str] | None = None, checkpoints: Mapping[str, Checkpoint] = CHECKPOINTS
@@ -39,13 +45,21 @@ def main(
     for command in _COMMANDS:
         command.add(commands)
     arguments = parser.parse_args(argv, argparse.Namespace(checkpoints=checkpoints))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no UTF-8
+        sys.stdout.reconfigure(errors="replace", line_buffering=True)
     try:
         arguments.run(arguments)
     except TellsError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        told = str(stop) or _STOPPED.get(arguments.command, "Stopped.")
+        print(told, file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as of `| head`: whatever is left would be said at exit
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 1
     return 0
 
 

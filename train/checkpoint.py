@@ -1,7 +1,6 @@
 """Checkpoints: weights together with the recipe that they belong to."""
 
 import json
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from train.models.download import CheckpointError
+from train.models.pretrained import UNREADABLE
 from train.recipes import Recipe, dump_recipe
 
 _KEYS = {"recipe", "state_dict"}
@@ -37,7 +37,7 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+    except UNREADABLE:
         raise CheckpointError(f"{path}: expected a checkpoint of Tells, cannot read it") from None
     if not isinstance(content, dict) or set(content) != _KEYS:
         raise CheckpointError(f"{path}: expected a dict of {' and '.join(sorted(_KEYS))}")
@@ -50,7 +50,10 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:
             f"{path}: belongs to another recipe than {recipe.name}, they differ in "
             f"{_some(others)}; name its own recipe, or train again"
         )
-    return dict(content["state_dict"])
+    weights = content["state_dict"]
+    if not (isinstance(weights, dict) and all(isinstance(w, Tensor) for w in weights.values())):
+        raise CheckpointError(f"{path}: expected a dict of tensors as its state_dict")
+    return dict(weights)
 
 
 def load_weights(net: torch.nn.Module, state_dict: Mapping[str, Tensor], origin: str) -> None:

@@ -119,6 +119,21 @@ def check_public(initial: Initial, recipe: Recipe, stages: tuple[str, ...]) -> N
             )
 
 
+def check_files(initial: Initial, recipe: Recipe) -> None:
+    """Make sure, before hours of training, that all files can be read and fit the recipe.
+
+    Raises:
+        CheckpointError: one cannot, or does not.
+    """
+    if not (initial.init or initial.public):
+        return
+    net = build_net(recipe.net)
+    for path in initial.init.values():
+        load_weights(net, load_checkpoint(path, recipe), str(path))
+    for name, path in initial.public.items():
+        _load_public(net, name, path, recipe)
+
+
 def initial_net(recipe: Recipe, stage: str, run: Path, initial: Initial, seed: int) -> Net:
     """The network with which a stage begins.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from train.annotations import DataError
-from train.dataset import Feeds, Labels, WindowDataset, examples
+from train.dataset import Feeds, Labels, WindowDataset, check_store, examples
 from train.draws import Drawn, balanced, class_shares, made_windows, training_windows
 from train.imigue import TRUTH_FILE
 from train.recipes import Recipe
@@ -57,6 +57,27 @@ def modality_of(stage: str) -> str | None:
     return None if stage == "fusion" else stage
 
 
+def check_sources(recipe: Recipe, stage: str, sources: Sources) -> None:
+    """Make sure that there is something to learn from for a stage, and that it fits the recipe.
+
+    Raises:
+        DataError: there is nothing, it says nothing about a task, or a store is another recipe's.
+    """
+    for store in sources.stores:
+        check_store(store, recipe)
+    if sources.stores and not any(store.videos("train") for store in sources.stores):
+        raise DataError("fit: none of the stores has videos of the split 'train'")
+    if not sources.stores and (sources.avatars is None or stage == "fusion"):
+        raise _needs_data(stage)  # fusion learns from perception's errors, which are there
+    check_labels(recipe, stage, sources)
+
+
+def _needs_data(stage: str) -> DataError:
+    return DataError(
+        f"fit needs --data for the stage {stage}; branches can do with --avatars alone"
+    )
+
+
 def check_labels(recipe: Recipe, stage: str, sources: Sources) -> None:
     """Make sure that the videos say something about all that a stage is to teach.
 
@@ -93,16 +114,12 @@ def training_data(
         DataError: there is nothing, it says nothing about a task, or a store is another recipe's.
         AvatarError: an avatar is missing.
     """
+    check_sources(recipe, stage, sources)
     stores = [store for store in sources.stores if store.videos("train")]
-    if sources.stores and not stores:
-        raise DataError("fit: none of the stores has videos of the split 'train'")
-    check_labels(recipe, stage, sources)
     chosen, windows = training_windows(stores, recipe, sources.hop_s, seed, modality_of(stage))
     made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
-    if not chosen and (made is None or stage == "fusion"):  # perception's errors are there
-        raise DataError(
-            f"fit needs --data for the stage {stage}; branches can do with --avatars alone"
-        )
+    if not chosen and (made is None or stage == "fusion"):
+        raise _needs_data(stage)
     main = recipe.outputs[0].task if stage != "face" else "emotion"
     weights = balanced(chosen, main, config.balance) if chosen else np.zeros(0)
     if made is not None:

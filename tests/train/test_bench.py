@@ -99,6 +99,46 @@ def test_a_bundle_of_old_has_torch_beside_it_as_well() -> None:
         assert isinstance(train.bench._net(Bundle(Path(), manifest), None).pixels, fed)
 
 
-def test_impossible_arguments_are_one_line(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(tiny), "--batches", "0"]) == 2
-    assert capsys.readouterr().err == "train: --batches and --seconds must be above 0\n"
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--batches", "0", "--batches: expected 1 to 1024, got 0"),
+        ("--batches", "1025", "--batches: expected 1 to 1024, got 1025"),
+        ("--seconds", "0", "--seconds: expected seconds above 0, got 0.0"),
+        ("--seconds", "inf", "--seconds: expected seconds above 0, got inf"),
+        ("--seconds", "nan", "--seconds: expected seconds above 0, got nan"),
+    ],
+)
+def test_impossible_arguments_are_one_line(
+    tiny: Path, option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(tiny), option, value]) == 2
+    assert capsys.readouterr().err == f"train: {said}\n"
+
+
+@pytest.mark.usefixtures("_two_tasks")
+def test_options_that_are_repeated_add_up(tiny: Path, tmp_path: Path) -> None:
+    command = ["bench", str(tiny), "--device", "ort", "--device", "ort-cuda:7", "--batches", "1"]
+    assert main([*command, "--batches", "3", "--seconds", "0.01", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert [row["batch"] for row in found["rows"][:2]] == [1, 3]
+    assert found["rows"][0]["way"].startswith("ONNX")
+    assert [a["device"] for a in found["absent"]] == ["ort-cuda:7"]
+
+
+def test_where_nothing_can_be_written_nothing_is_timed(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "out" / "bench.png").mkdir(parents=True)
+    for out, said in (
+        ("file", "file: expected a folder to write to, got a file"),
+        ("file/out", "out: cannot be written (Not a directory)"),
+        ("out", "bench.png: expected a file to write, got a folder"),
+    ):
+        assert main(["bench", str(tiny), "--device", "ort", "--out", str(tmp_path / out)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1  # no figure before it
+        assert said in error
+    assert main(["bench", str(tmp_path / "none"), "--out", str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()

@@ -10,6 +10,7 @@ import torch
 from tests.train.tiny_recipe import tiny
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.models.download import CheckpointError
+from train.recipes import dump_recipe
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b.count": torch.tensor(3)}
 
@@ -38,4 +39,23 @@ def test_where_a_fit_stands_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"net": WEIGHTS, "step": 3}, path)
     with pytest.raises(CheckpointError, match="expected a dict of recipe and state_dict"):
+        load_checkpoint(path, tiny())
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["task,label\n", "hello", "some text", "a,b,c\n1,2,3\n", '{"a": 1}', "", "N.", "(lp0"],
+)
+def test_a_text_file_is_no_checkpoint(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(content)
+    with pytest.raises(CheckpointError, match=r"labels\.csv: expected a "):
+        load_checkpoint(path, tiny())
+
+
+@pytest.mark.parametrize("weights", [5, "abc", {"a": 1.0}, [torch.zeros(1)]])
+def test_weights_that_are_no_tensors_are_refused(weights: object, tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    torch.save({"recipe": dump_recipe(tiny()), "state_dict": weights}, path)
+    with pytest.raises(CheckpointError, match="expected a dict of tensors as its state_dict"):
         load_checkpoint(path, tiny())

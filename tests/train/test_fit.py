@@ -201,6 +201,7 @@ def test_ctrl_c_ends_the_workers_too_and_the_run_goes_on_to_the_same_bits(
     with_worker = [*arguments[:workers], "1", *arguments[workers + 1 :]]
     code, error = disturbed(with_worker, tmp_path, TELLS_TEST_SIGINT_AT=str(4 * BATCH + 1))
     assert code == 130, error
+    assert "Stopped: the same command goes on from there" in error
     assert "Traceback" not in error
     state = torch.load(tmp_path / "run/fusion/last.ckpt", weights_only=True)
     assert 0 < state["step"] < 9

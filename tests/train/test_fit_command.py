@@ -68,12 +68,15 @@ def test_settings_that_do_not_exist_or_make_no_sense(
         (["--public", "mvit=absent.pt"], "this run has face; leave it out"),
         (["--public", "swinface=absent.pt"], "absent.pt: cannot be read"),
         (["--data", "absent"], "absent: expected "),
-        (["--data"], "fit needs --data for the stage face"),
         (["--accelerator", "cuda", "--devices", "64"], "--accelerator cuda --devices 64: "),
         (["--precision", "16-mixed"], "needs a CUDA GPU; take bf16-mixed or 32-true here"),
         (["--devices", "-3"], "--devices: expected 1 or more, got -3"),
         (["--workers", "-1"], "--workers: expected 0 or more, got -1"),
-        (["--seed", "-1"], "--seed: expected 0 or more, got -1"),
+        (["--seed", "-1"], "--seed: expected 0 to 2147483647, got -1"),
+        (["--seed", "2147483648"], "--seed: expected 0 to 2147483647, got 2147483648"),
+        (["--hop-s", "0"], "--hop-s: expected seconds above 0, got 0.0"),
+        (["--hop-s", "nan"], "--hop-s: expected seconds above 0, got nan"),
+        (["--hop-s", "inf"], "--hop-s: expected seconds above 0, got inf"),
         (["--made-share", "1.5"], "--made-share: expected a share, 0 to 1, got 1.5"),
     ],
 )
@@ -83,6 +86,7 @@ def test_what_is_not_there(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert said in refusal([*arguments, *more], capfd)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("capability", "is_slow"), [("AVX2", True), ("AVX512", False)])

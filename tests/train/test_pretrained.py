@@ -267,3 +267,11 @@ def test_swinface_drops_just_the_index_mask_and_unbuilt_keys(tmp_path: Path) -> 
     del parts["om"]
     with pytest.raises(CheckpointError, match="state_dict_om is missing"):
         load_public(other, saved_parts(parts, tmp_path))
+
+
+@pytest.mark.parametrize("content", ["task,label\n", "hello", "some text", ""])
+def test_a_text_file_is_no_checkpoint(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(content)
+    with pytest.raises(CheckpointError, match=r"labels\.csv: (not a PyTorch|damaged)"):
+        load_public(AGCN(NTU), path)

@@ -142,3 +142,30 @@ def test_a_bundle_without_the_tracks_task_is_refused_before_it_scores(
         f"{'emotion' if track == 1 else 'micro_gesture'}"
     )
     assert "score" not in said
+
+
+@pytest.mark.parametrize(
+    ("track", "out", "said"),
+    [
+        (1, "folder", "folder: expected a file to write, got a folder"),
+        (1, "file/x.csv", "file: expected a folder to write to, got a file"),
+        (2, "file", "file: expected a folder to write to, got a file"),
+        (3, "file/new/x.csv", "new: cannot be written (Not a directory)"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_scored(
+    track: int, out: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def never(*_: object) -> None:
+        raise AssertionError("scored")
+
+    monkeypatch.setattr("train.scoring.score_videos", never)
+    bundle = fitting_bundle(tmp_path / "bundle")
+    store = write_tiny_store(tmp_path / "store", tiny(), [TinyVideo("a", "test", seconds=2.0)])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    command = ["submit", "--bundle", str(bundle), "--data", str(store), "--device", "ort"]
+    assert main([*command, "--track", str(track), "--out", str(tmp_path / out)]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert (tmp_path / "file").read_text() == "kept"

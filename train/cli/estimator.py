@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engines.errors import TellsError
 from train.cli import Subparsers
+from train.cli.bounds import check_seed
 from train.cli.needs import require
 
 
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and write."""
     if arguments.out.suffix != ".npz" or not arguments.out.parent.is_dir():
         raise TellsError(f"--out: expected FILE.npz in a folder that exists: {arguments.out}")
+    check_seed(arguments.seed)
     require("estimator", ("torch", "moderngl", "tqdm"))
     from train.annotations import DataError
     from train.store import open_store

@@ -2,11 +2,14 @@
 
 import argparse
 import logging
+import re
 import sys
 import time
 from pathlib import Path
 
+from engines.errors import TellsError
 from train.cli import Subparsers
+from train.cli.bounds import check_seed
 from train.cli.needs import RECIPE_NAMES, require
 
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -35,7 +38,7 @@ def add(commands: Subparsers) -> None:
         "'Trained on rendered people only.'",
     )  # fmt: skip
     parser.add_argument(
-        "--precision", nargs="+", default=[], choices=["fp16", "bf16"],
+        "--precision", nargs="+", action="extend", default=[], choices=["fp16", "bf16"],
         help="further graphs, for GPUs; what they lose is measured and written down",
     )  # fmt: skip
     parser.add_argument(
@@ -47,6 +50,7 @@ def add(commands: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the bundle and say where it is."""
+    _check(arguments)
     require("export", _NEEDED)
     from train.export import ExportOptions, export
     from train.recipes import RECIPES
@@ -74,3 +78,15 @@ def run(arguments: argparse.Namespace) -> None:
     report("done")
     kind = "untrained " if bundle.manifest.source.is_untrained else ""
     print(f"{kind}bundle {bundle.manifest.id} in {bundle.folder}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What the manifest would refuse after the network is built."""
+    check_seed(arguments.seed)
+    for option, text, more in (
+        ("--name", arguments.name, ""),
+        ("--version", arguments.version, "+"),
+    ):
+        if text is not None and not re.fullmatch(rf"[\w.{more}-]+", text):
+            allowed = " ".join("_." + more + "-")
+            raise TellsError(f"{option}: expected letters, digits, {allowed}, got {text!r}")

@@ -2,20 +2,17 @@
 
 import argparse
 import logging
+import math
 import os
-import typing
 from collections.abc import Collection
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engines.errors import TellsError
 from train.cli import Subparsers
-from train.cli.needs import RECIPE_NAMES, require
-
-if TYPE_CHECKING:
-    from train.recipes import Recipe
-    from train.stages import StageConfig
+from train.cli.bounds import check_number, check_seed
+from train.cli.needs import PEOPLE, RECIPE_NAMES, require
+from train.cli.stage_settings import stage_settings
 
 logger = logging.getLogger(__name__)
 _WITHOUT_BF16 = ("DEFAULT", "AVX2")
@@ -41,26 +38,27 @@ def add(commands: Subparsers) -> None:
     )  # fmt: skip
     parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="default: demo")
     parser.add_argument(
-        "--data", nargs="*", default=[], type=Path, metavar="DIR", help="prepared stores"
-    )
+        "--data", nargs="*", action="extend", default=[], type=Path, metavar="DIR",
+        help="prepared stores",
+    )  # fmt: skip
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="the run; an unfinished one goes on"
     )
     parser.add_argument(
-        "--stages", nargs="+", choices=_STAGES, default=None, metavar="STAGE",
+        "--stages", nargs="+", action="extend", choices=_STAGES, default=None, metavar="STAGE",
         help="of pose, rgb, face, fusion; default: all that the recipe has",
     )  # fmt: skip
     _add_data(parser)
     parser.add_argument(
-        "--init", nargs="*", default=[], metavar="STAGE=FILE",
+        "--init", nargs="*", action="extend", default=[], metavar="STAGE=FILE",
         help="a checkpoint of the same recipe to begin a stage with",
     )  # fmt: skip
     parser.add_argument(
-        "--public", nargs="*", default=[], metavar="MODEL=FILE",
+        "--public", nargs="*", action="extend", default=[], metavar="MODEL=FILE",
         help=f"public checkpoints to begin with: {', '.join(_PUBLIC)}; see `train download`",
     )  # fmt: skip
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="STAGE.KEY=VALUE",
+        "--set", nargs="*", action="extend", default=[], metavar="STAGE.KEY=VALUE",
         help="change a stage, as pose.steps=2000 or fusion.lr=3e-4",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
@@ -76,8 +74,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="learn from windows made on the spot, too",
     )
     parser.add_argument(
-        "--people", nargs="+", default=_TRAIN_PEOPLE, metavar="NAME", help="who moves there"
-    )
+        "--people", nargs="+", action="extend", choices=PEOPLE, metavar="NAME",
+        help=f"who moves there; default: {' '.join(_TRAIN_PEOPLE)}",
+    )  # fmt: skip
     parser.add_argument("--made-share", type=float, default=0.6, help="of them; default: 0.6")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
 
@@ -100,29 +99,33 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, with a progress bar; an interrupted run goes on with the same command."""
     require("fit", ("torch", "lightning_fabric", "sklearn", "tensorboard"))
     from train.fit import fit_stage
-    from train.initial_weights import Initial, check_public
+    from train.initial_weights import Initial, check_files, check_public
     from train.recipes import RECIPES
     from train.run_folder import claim
     from train.store import open_store
-    from train.training_data import Sources, check_labels
+    from train.training_data import Sources, check_sources
 
     _check_numbers(arguments)
     recipe = RECIPES[arguments.recipe]()
-    configs = _configs(recipe, arguments)
+    configs = stage_settings(recipe, arguments.stages, arguments.set)
     initial = Initial(
         init=_pairs("--init", "STAGE", arguments.init, tuple(configs)),
         public=_pairs("--public", "MODEL", arguments.public, _PUBLIC),
     )
     check_public(initial, recipe, tuple(configs))
+    people = tuple(arguments.people or _TRAIN_PEOPLE)
+    _check_avatars(arguments.avatars, people)
     sources = Sources(
         stores=tuple(open_store(folder) for folder in arguments.data),
         avatars=arguments.avatars,
-        people=tuple(arguments.people),
+        people=people,
         made_share=arguments.made_share,
         hop_s=arguments.hop_s,
     )
     for stage in configs:  # not days later, when it is its turn
-        check_labels(recipe, stage, sources)
+        check_sources(recipe, stage, sources)
+    options = _options(arguments, people) | initial.describe()
+    check_files(initial, recipe)
     fabric = _fabric(arguments)
     for stage, config in configs.items():
         if config.batch % fabric.world_size:
@@ -131,7 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{config.batch}; change it by --set"
             )
     if fabric.is_global_zero:
-        claim(arguments.out, recipe, configs, _options(arguments) | initial.describe())
+        claim(arguments.out, recipe, configs, options)
     fabric.barrier()
     for stage, config in configs.items():
         result = fit_stage(
@@ -149,50 +152,25 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
     for name, value, least in (
         ("--devices", arguments.devices, 1),
         ("--workers", arguments.workers, 0),
-        ("--seed", arguments.seed, 0),
     ):
-        if value is not None and value < least:
-            raise TellsError(f"{name}: expected {least} or more, got {value}")
+        if value is not None:
+            check_number(name, value, least)
+    check_seed(arguments.seed)
     if not 0 <= arguments.made_share <= 1:
         raise TellsError(f"--made-share: expected a share, 0 to 1, got {arguments.made_share}")
+    if not (arguments.hop_s > 0 and math.isfinite(arguments.hop_s)):
+        raise TellsError(f"--hop-s: expected seconds above 0, got {arguments.hop_s}")
 
 
-def _configs(recipe: "Recipe", arguments: argparse.Namespace) -> dict[str, "StageConfig"]:
-    """Stage -> how it is trained, in the order of the stages."""
-    from train.stages import default_stage, stages_of
+def _check_avatars(folder: Path | None, people: tuple[str, ...]) -> None:
+    """What is missing is said before anything begins."""
+    if folder is None:
+        return
+    require("fit --avatars", ("pygltflib", "moderngl"))
+    from train.synth.avatar import load_avatar
 
-    possible = stages_of(recipe)
-    asked = arguments.stages or possible
-    if foreign := [stage for stage in asked if stage not in possible]:
-        raise TellsError(f"--stages: the recipe {recipe.name} has no stage {', '.join(foreign)}")
-    configs = {stage: default_stage(recipe, stage) for stage in possible if stage in asked}
-    for change in arguments.set:
-        name, sign, value = change.partition("=")
-        stage, dot, key = name.partition(".")
-        if not (sign and dot):
-            raise TellsError(f"--set: expected STAGE.KEY=VALUE, got {change!r}")
-        if stage not in configs:
-            raise TellsError(
-                f"--set {change}: expected one of the stages {', '.join(configs)}, got {stage!r}"
-            )
-        configs[stage] = _changed(configs[stage], key, value, change)
-    return configs
-
-
-def _changed(config: "StageConfig", key: str, value: str, change: str) -> "StageConfig":
-    kinds = typing.get_type_hints(type(config))
-    keys = [field.name for field in fields(config)]
-    if key not in keys:
-        raise TellsError(f"--set {change}: expected one of {', '.join(keys)}, got {key!r}")
-    try:
-        new = kinds[key](value)
-    except ValueError:
-        kind = "a whole number" if kinds[key] is int else "a number"
-        raise TellsError(f"--set {change}: expected {kind}, got {value!r}") from None
-    try:
-        return replace(config, **{key: new})
-    except ValueError as error:
-        raise TellsError(f"--set {change}: {error}") from None
+    for name in people:
+        load_avatar(folder, name)
 
 
 def _pairs(option: str, what: str, texts: list[str], known: Collection[str]) -> dict[str, Path]:
@@ -203,16 +181,18 @@ def _pairs(option: str, what: str, texts: list[str], known: Collection[str]) -> 
             raise TellsError(
                 f"{option}: expected {what}=FILE with one of {', '.join(known)}, got {text!r}"
             )
+        if name in pairs:
+            raise TellsError(f"{option}: expected one file for {name}, got two: give it once")
         pairs[name] = Path(path)
     return pairs
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _options(arguments: argparse.Namespace, people: tuple[str, ...]) -> dict[str, Any]:
     """What a run may not change while it goes on."""
     return {
         "data": [str(folder) for folder in arguments.data],
         "avatars": str(arguments.avatars) if arguments.avatars else None,
-        "people": list(arguments.people),
+        "people": list(people),
         "made_share": arguments.made_share,
         "hop_s": arguments.hop_s,
         "precision": arguments.precision,

@@ -7,6 +7,8 @@ from engines.errors import RuntimeUnavailable
 
 RECIPE_NAMES = ("micro_gesture", "emotion", "joint", "demo")
 """The keys of `train.recipes.RECIPES`, which imports torch."""
+PEOPLE = ("f001", "f003", "f005", "f009", "m002", "m006", "m017")
+"""Those of `train.synth.avatar.AVATARS`, which imports pygltflib."""
 
 
 def require(command: str, libraries: Sequence[str]) -> None:

@@ -85,12 +85,10 @@ def run(arguments: argparse.Namespace) -> None:
             )  # fmt: skip
         except KeyboardInterrupt:
             bar.close()
-            print(
+            raise KeyboardInterrupt(
                 f"interrupted: {progress.done} of {len(corpus.videos)} videos are finished, the "
-                "same command goes on from there",
-                file=sys.stderr,
-            )
-            raise
+                "same command goes on from there"
+            ) from None
     if tally.frames:
         print(
             f"{tally.videos} videos, {tally.frames} frames in {tally.seconds:.1f} s "

@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     require("submit", NEEDED)
     from realtime.config import load_config
     from train import submission
+    from train.out_paths import check_file, check_folder
     from train.scoring import score_videos
     from train.store import open_store
 
@@ -44,6 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
                 f"track {arguments.track} needs the task {task}, {manifest.id} serves "
                 f"{', '.join(manifest.tasks)}"
             )
+        if arguments.track == 2:  # not after hours of scoring
+            check_folder(arguments.out)
+        else:
+            check_file(arguments.out)
         scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
     if arguments.track == 1:
         rows = submission.classification(scored, arguments.out, year=arguments.year)

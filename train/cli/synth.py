@@ -6,9 +6,10 @@ from pathlib import Path
 
 from engines.errors import TellsError
 from train.cli import Subparsers
-from train.cli.needs import require
+from train.cli.bounds import check_number, check_seed
+from train.cli.needs import PEOPLE, require
 
-_PEOPLE = ("f001", "f003", "f005", "f009", "m002", "m006", "m017")
+_VALIDATE, _TEST = ("m017",), ("f009", "m006")
 
 
 def add(commands: Subparsers) -> None:
@@ -31,16 +32,16 @@ def add(commands: Subparsers) -> None:
         "--length-s", type=float, default=24.0, help="of an untrimmed video; default: 24"
     )
     parser.add_argument(
-        "--people", nargs="+", choices=_PEOPLE, default=_PEOPLE, metavar="NAME",
+        "--people", nargs="+", action="extend", choices=PEOPLE, metavar="NAME",
         help="default: everyone",
     )  # fmt: skip
     parser.add_argument(
-        "--validate", nargs="*", choices=_PEOPLE, default=("m017",), metavar="NAME",
-        help="of them, for validation only; default: m017",
+        "--validate", nargs="*", action="extend", choices=PEOPLE, metavar="NAME",
+        help=f"of them, for validation only; default: {' '.join(_VALIDATE)}",
     )  # fmt: skip
     parser.add_argument(
-        "--test", nargs="*", choices=_PEOPLE, default=("f009", "m006"), metavar="NAME",
-        help="of them, never seen before the test; default: f009 m006",
+        "--test", nargs="*", action="extend", choices=PEOPLE, metavar="NAME",
+        help=f"of them, never seen before the test; default: {' '.join(_TEST)}",
     )  # fmt: skip
     parser.add_argument("--layout", choices=("A", "B"), default="A", help="default: A")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="default: 640x360")
@@ -81,23 +82,23 @@ def run(arguments: argparse.Namespace) -> None:
 def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
     from train.synth.take import SynthOptions
 
-    match = re.fullmatch(r"(\d+)x(\d+)", arguments.size)
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", arguments.size)
     size = (int(match[2]), int(match[1])) if match else (0, 0)
     if min(size) < 96 or max(size) > 4096 or size[0] % 2 or size[1] % 2:
         raise TellsError(
             f"--size: expected WxH, even numbers from 96 to 4096, got {arguments.size!r}"
         )
-    for name, value, least in (
-        ("--clips", arguments.clips, 1), ("--workers", arguments.workers, 1),
-        ("--length-s", arguments.length_s, 4.0), ("--seed", arguments.seed, 0),
-    ):  # fmt: skip
-        if not value >= least:
-            raise TellsError(f"{name}: expected {least} or more, got {value}")
+    check_number("--clips", arguments.clips, 1)
+    check_number("--workers", arguments.workers, 1)
+    check_number("--length-s", arguments.length_s, 4, 3600)
+    check_seed(arguments.seed)
     if arguments.clips > 9999:
         raise TellsError(f"--clips: the layouts number videos to 9999, got {arguments.clips}")
-    split = dict.fromkeys(arguments.people, "train")
-    split |= {name: "val" for name in arguments.validate if name in split}
-    split |= {name: "test" for name in arguments.test if name in split}
+    validate = _VALIDATE if arguments.validate is None else arguments.validate
+    test = _TEST if arguments.test is None else arguments.test
+    split = dict.fromkeys(arguments.people or PEOPLE, "train")
+    split |= {name: "val" for name in validate if name in split}
+    split |= {name: "test" for name in test if name in split}
     return SynthOptions(
         avatars=arguments.avatars,
         out=arguments.out,

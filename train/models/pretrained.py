@@ -14,6 +14,7 @@ is made on the file's own names. Layouts that are understood:
 
 import pickle
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -29,6 +30,11 @@ from train.models.mvit import MViT
 from train.models.swinface import SwinFace
 from train.models.swinface_tasks import TASKS
 
+UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
+    TypeError, ArithmeticError, AssertionError, struct.error,
+)  # fmt: skip
+"""What torch raises at files that it has not written, by what their first bytes happen to mean."""
 _SHOWN = 3
 
 
@@ -102,7 +108,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path}: damaged, or holds more than tensors, which is not safe to load; save its "
             "state dicts alone with torch.save on a machine where the file may be trusted"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path}: not a PyTorch checkpoint, or damaged; fetch it again"
         ) from error

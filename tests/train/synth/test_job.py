@@ -192,9 +192,9 @@ def test_a_video_that_always_hangs_is_named(
 
 
 def test_every_avatar_can_be_asked_for() -> None:
-    from train.cli.synth import _PEOPLE
+    from train.cli.needs import PEOPLE
 
-    assert _PEOPLE == AVATARS
+    assert PEOPLE == AVATARS
 
 
 def test_frames_differ_over_time(rendered: Path) -> None:

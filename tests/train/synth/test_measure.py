@@ -136,3 +136,16 @@ def test_where_nothing_can_be_written_nothing_is_measured(
     ])  # fmt: skip
     assert code == 2
     assert "--out: expected FILE.npz in a folder that exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", "2147483648"])
+def test_a_seed_that_torch_does_not_take_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: str
+) -> None:
+    code = command.main([
+        "estimator", "--rendered", str(tmp_path), "--data", str(tmp_path),
+        "--avatars", str(tmp_path), "--out", str(tmp_path / "e.npz"), "--seed", seed,
+    ])  # fmt: skip
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error == f"train: --seed: expected 0 to 2147483647, got {seed}\n"

@@ -1,10 +1,13 @@
 """`python -m train synth`: what is wrong is said in one line, with exit code 2."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from train.__main__ import main
+from train.cli import synth
+from train.cli.needs import PEOPLE
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -28,17 +31,19 @@ def test_a_bad_size_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "least"),
-    [("--clips", "0", "1"), ("--workers", "0", "1"), ("--seed", "-1", "0"),
-     ("--length-s", "1.5", "4.0"), ("--length-s", "nan", "4.0")],
+    ("option", "value", "bounds"),
+    [("--clips", "0", "1 or more"), ("--workers", "0", "1 or more"),
+     ("--seed", "-1", "0 to 2147483647"), ("--seed", "2147483648", "0 to 2147483647"),
+     ("--length-s", "1.5", "4 to 3600"), ("--length-s", "nan", "4 to 3600"),
+     ("--length-s", "inf", "4 to 3600")],
 )  # fmt: skip
-def test_numbers_that_are_too_small_are_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, least: str
+def test_numbers_out_of_bounds_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, bounds: str
 ) -> None:
     arguments = {"--clips": "1"} | {option: value}
     flat = [f"{name}={number}" for name, number in arguments.items()]
     line = said(capsys, "--avatars", tmp_path, "--out", tmp_path / "out", *flat)
-    assert line.startswith(f"train: {option}: expected {least} or more, got")
+    assert line.startswith(f"train: {option}: expected {bounds}, got {value}")
 
 
 def test_more_videos_than_the_layouts_can_number_are_refused(
@@ -122,3 +127,22 @@ def test_a_broken_record_is_said(
     (tmp_path / ".synth/0001.json").write_text("{}")
     line = said(capsys, *arguments(avatars, tmp_path))
     assert "0001.json: expected the record of a video; remove the file" in line
+
+
+def test_options_that_are_repeated_add_up(tmp_path: Path) -> None:
+    """And those that are not keep their defaults."""
+    parser = argparse.ArgumentParser()
+    synth.add(parser.add_subparsers())
+    command = ["synth", "--avatars", str(tmp_path), "--out", str(tmp_path), "--clips", "1"]
+
+    def split(*more: str) -> dict[str, str]:
+        people = synth._options(parser.parse_args([*command, *more])).people
+        assert isinstance(people, dict)
+        return people
+
+    assert split("--people", "f001", "--people", "m002") == {"f001": "train", "m002": "train"}
+    assert list(split()) == list(PEOPLE)
+    assert {name for name, where in split().items() if where == "test"} == {"f009", "m006"}
+    tested = split("--test", "f001", "--test", "m002", "--validate")
+    assert {name for name, where in tested.items() if where == "test"} == {"f001", "m002"}
+    assert "val" not in tested.values()

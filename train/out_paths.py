@@ -1,0 +1,49 @@
+"""Where a command is to write: looked at before hours of work, not after them."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from train.annotations import DataError
+
+
+def check_file(path: Path) -> None:
+    """Make sure that a file can be written or replaced; makes the folder that it is in.
+
+    Raises:
+        DataError: it cannot.
+    """
+    if os.path.isdir(path):  # Path.is_dir raises at names that are too long
+        raise DataError(f"{path}: expected a file to write, got a folder; name a file in it")
+    if os.path.exists(path):
+        if not os.access(path, os.W_OK):
+            raise DataError(f"{path}: cannot be written (no permission); name another file")
+        return
+    check_folder(path.parent)
+    with _cannot_be_written(path), contextlib.suppress(FileNotFoundError):
+        path.stat()
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be written into a folder; makes it.
+
+    Raises:
+        DataError: they cannot.
+    """
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise DataError(f"{folder}: expected a folder to write to, got a file; name another")
+    with _cannot_be_written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell
+            pass
+
+
+@contextlib.contextmanager
+def _cannot_be_written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(f"{path}: cannot be written ({why}); name another --out") from None
