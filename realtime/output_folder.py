@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from realtime.errors import OutputError
@@ -12,6 +13,8 @@ PREDICTIONS_FILE = "predictions.jsonl"
 TIMELINE_FILE = "timeline.png"
 RUN_FILE = "run.json"
 OUTPUT_FILES = (VIDEO_FILE, EVENTS_FILE, PREDICTIONS_FILE, TIMELINE_FILE, RUN_FILE)
+_ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)
+"""How a path begins that was made of an address; of a Windows drive it is one letter."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -21,6 +24,8 @@ def prepare_output(folder: Path) -> Path:
     Raises:
         OutputError: it is not a folder, cannot be written to, or holds the files of an earlier run.
     """
+    if _ADDRESS.match(str(folder)):
+        raise OutputError(f"--out: expected a folder, got the address {folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

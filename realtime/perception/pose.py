@@ -49,7 +49,7 @@ class PoseEstimator(Closing):
         self._tracker = self._open(1)
         try:
             self._surveyor = self._open(_MAX_PEOPLE)
-        except PerceptionError:
+        except BaseException:  # Ctrl-C, too, leaves nothing open
             self._tracker.close()
             raise
 

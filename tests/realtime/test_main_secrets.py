@@ -56,3 +56,14 @@ def test_a_file_is_called_by_its_whole_name(
     command = ["analyze", "x.mp4", "--out", "o", "--bundle", str(bundle), "--config", str(path)]
     assert main(command) == 2
     assert f"{path}: colour: is not a known key" in one_line(capfd)
+
+
+def test_an_address_is_no_folder_to_write_to(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["analyze", str(DEMO_CLIP), "--out", "rtsp://ann:s3cr3t@cam/1"]) == 2
+    line = one_line(capfd)
+    assert "--out: expected a folder, got the address" in line
+    assert "s3cr3t" not in line
+    assert not any(tmp_path.iterdir())
