@@ -140,8 +140,8 @@ class Camera:
                     if last is None and self._source.is_live:  # opened before anybody looked
                         offset = -frame.t
                     elif last is not None and self._lost is not None:
-                        offset = last.t + (frame.arrived - last.arrived) - frame.t
                         outage_s = frame.arrived - last.arrived
+                        offset = last.t + outage_s - frame.t
                         logger.warning("%s: is there again after %.0f s", frame.source, outage_s)
                     self._lost = None
                     last = replace(frame, t=frame.t + offset) if offset else frame

@@ -33,7 +33,10 @@ def check_folder(folder: Path) -> None:
         DataError: they cannot.
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise DataError(f"{folder}: expected a folder to write to, got a file; name another")
+        raise DataError(
+            f"{folder}: expected a folder to write to, got a file, which cannot be written into; "
+            "name another"
+        )
     with _cannot_be_written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell

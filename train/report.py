@@ -16,6 +16,7 @@ from train.annotations import DataError
 from train.calibrate import Calibration
 from train.evaluate import EMOTION, GESTURE, Report, SpottingReport
 from train.metrics import Interval, Reliability, reliability
+from train.out_paths import check_folder
 from train.spotting import Spotting
 
 _DPI = 110
@@ -99,7 +100,7 @@ def write(report: Report, manifest: Manifest, folder: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    make_folder(folder)
+    check_folder(folder)
     try:
         (folder / "report.txt").write_text(text(report, manifest) + "\n", encoding="utf-8")
         content = json.dumps(numbers(report, manifest), indent=2)
@@ -110,18 +111,6 @@ def write(report: Report, manifest: Manifest, folder: Path) -> None:
             _reliabilities(report).savefig(folder / "reliability.png", dpi=_DPI)
         if report.spotting is not None:
             _timeline(report.spotting, manifest).savefig(folder / "timeline.png", dpi=_DPI)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for a report.
-
-    Raises:
-        DataError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
@@ -137,7 +126,7 @@ def calibration_picture(found: Sequence[Calibration], path: Path) -> None:
     for row, item in zip(axes, found, strict=True):
         _reliability(row[0], item.before, f"{item.task}: before")
         _reliability(row[1], item.after, f"after, temperature {item.temperature:.2f}")
-    make_folder(path.parent)
+    check_folder(path.parent)
     try:
         figure.savefig(path, dpi=_DPI)
     except OSError as error:

@@ -27,14 +27,15 @@ def run(arguments: argparse.Namespace) -> None:
     from engines.verify import verify
     from realtime.config import load_config
     from train.calibrate import calibrate, check_writable, write_manifest
-    from train.report import calibration_picture, make_folder
+    from train.out_paths import check_folder
+    from train.report import calibration_picture
     from train.scoring import bundle_scorer, score_videos
     from train.store import open_store
 
     config = load_config(hop_s=arguments.hop_s)
     check_writable(arguments.bundle)
     if arguments.out is not None:
-        make_folder(arguments.out)
+        check_folder(arguments.out)
     store = open_store(arguments.data)
     with bundle_scorer(arguments.bundle, arguments.device) as scorer:
         scored = score_videos(scorer, store, arguments.split, arguments.hop_s)

@@ -91,8 +91,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """What could only fail after minutes fails at once."""
     from train.calibrate import check_writable
+    from train.out_paths import check_folder
     from train.real_people import check_clips
-    from train.report import make_folder
 
     if arguments.data is None and arguments.clips is None:
         raise TellsError("expected --data DIR (prepared videos), --clips DIR (real people) or both")
@@ -106,4 +106,4 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.clips is not None:
         check_clips(arguments.clips)
     if arguments.out is not None:
-        make_folder(arguments.out)
+        check_folder(arguments.out)

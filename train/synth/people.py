@@ -110,21 +110,22 @@ def _arms(rng: np.random.Generator, body: Body) -> Field:
 
 def _paint(rng: np.random.Generator, body: Body) -> Field:
     """The logarithm of what the colours of a head are multiplied by: stains, lips, brows, beard."""
-    marks = {name: mark.point for name, mark in body.landmarks.items()}
-    centres = [*_on_face(rng, body, _STAINS)]
-    widths = [*rng.uniform(1.0, 4.0, _STAINS)]
-    values = [*(rng.normal(0, _STAIN, (_STAINS, 1)) + rng.normal(0, 0.2 * _STAIN, (_STAINS, 3)))]
+    centres, widths = _on_face(rng, body, _STAINS), rng.uniform(1.0, 4.0, _STAINS)
+    values = rng.normal(0, _STAIN, (_STAINS, 1)) + rng.normal(0, 0.2 * _STAIN, (_STAINS, 3))
+    spots = list(zip(centres, widths, values, strict=True))
+
+    def add(name: str, width: float, value: ArrayLike) -> None:
+        spots.append((body.landmarks[name].point, width, np.asarray(value)))
+
     redder, darker = rng.normal(0, 0.2), rng.normal(-0.1, 0.25)
-    centres, widths = [*centres, marks["mouth"]], [*widths, 1.0]
-    values.append(np.array([0.2, -0.8, -0.6]) * redder)
+    add("mouth", 1.0, np.array([0.2, -0.8, -0.6]) * redder)
     for name in ("left_brow", "right_brow"):
-        centres, widths, values = [*centres, marks[name]], [*widths, 1.0], [*values, [darker] * 3]
+        add(name, 1.0, [darker] * 3)
     if rng.random() < 0.25:
         thick = rng.uniform(0.2, 1.0)
         for name in ("chin", "under_chin", "left_jaw", "right_jaw", "left_mouth", "right_mouth"):
-            centres, widths = [*centres, marks[name]], [*widths, rng.uniform(1.2, 2.0)]
-            values.append(_BEARD * 0.45 * thick)
-    return _bells(centres, widths, values)
+            add(name, rng.uniform(1.2, 2.0), _BEARD * 0.45 * thick)
+    return _bells(*zip(*spots, strict=True))
 
 
 def _on_face(rng: np.random.Generator, body: Body, count: int) -> Floats:

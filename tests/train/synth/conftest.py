@@ -1,11 +1,18 @@
 """People, measured once for all tests of the renderer."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engines.errors import RuntimeUnavailable
+from tests.conftest import missing
 from train.synth.avatar import load_avatar
 from train.synth.body import Body, measure
+from train.synth.render import Renderer
+
+SIZE = (180, 320)
+"""(h, w) px of what `renderer` draws."""
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +43,13 @@ def mime(avatars: Path) -> Body:
 def people(man: Body, woman: Body) -> tuple[Body, ...]:
     """Two who differ in build."""
     return (man, woman)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    """One graphics context for all."""
+    try:
+        with Renderer(SIZE) as renderer:
+            yield renderer
+    except RuntimeUnavailable as error:
+        missing("SHARED", str(error))

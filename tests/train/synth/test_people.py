@@ -1,13 +1,10 @@
 """Somebody else, made from an avatar, is a whole person: skin, bones and landmarks agree."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from engines.errors import RuntimeUnavailable
-from tests.conftest import missing
 from tests.train.synth.anatomy import Trunk, bone, forearms, turned
+from tests.train.synth.conftest import SIZE
 from tests.train.synth.performances import show
 from tests.train.synth.test_gestures import WHERE, distance
 from train.synth.body import Body, skin_matrices
@@ -17,7 +14,6 @@ from train.synth.people import somebody
 from train.synth.render import Renderer
 from train.synth.scene import draw_scene
 
-SIZE = (120, 160)
 GREY = np.full((*SIZE, 3), 90, np.uint8)
 
 
@@ -104,15 +100,6 @@ def test_their_arms_stay_outside_and_in_one_piece(strangers: tuple[Body, ...]) -
                 np.testing.assert_allclose(np.linalg.norm(upper, axis=1), expected, rtol=2e-3)
                 own = turned(body, bones, f"{letter} Forearm")
                 np.testing.assert_allclose(np.linalg.det(own), 1, atol=1e-3)
-
-
-@pytest.fixture(scope="module")
-def renderer() -> Iterator[Renderer]:
-    try:
-        with Renderer(SIZE) as renderer:
-            yield renderer
-    except RuntimeUnavailable as error:
-        missing("SHARED", str(error))
 
 
 def test_a_picture_shows_who_stands_there_however_many_stood_there_before(

@@ -3,15 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pytest
 
-from engines.errors import RuntimeUnavailable
-from tests.conftest import missing
+from tests.train.synth.conftest import SIZE
 from tests.train.synth.performances import show
 from train.synth.body import Body, skin_matrices
 from train.synth.controls import still
@@ -20,19 +17,8 @@ from train.synth.render import Renderer
 from train.synth.rig import pose
 from train.synth.scene import Scene, disguised, draw_camera, draw_scene
 
-SIZE = (180, 320)
 GREEN = np.full((*SIZE, 3), (0, 255, 0), np.uint8)
 NO_SHAPES = np.zeros(0, np.float32)
-
-
-@pytest.fixture(scope="module")
-def renderer() -> Iterator[Renderer]:
-    """One graphics context for all."""
-    try:
-        with Renderer(SIZE) as renderer:
-            yield renderer
-    except RuntimeUnavailable as error:
-        missing("SHARED", str(error))
 
 
 def scene(body: Body, seed: int = 3) -> Scene:
