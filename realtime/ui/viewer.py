@@ -171,15 +171,20 @@ class Viewer:
         if verb == "guest":
             await self._open_guest()
         elif verb == "watch":
-            await self.leave()
+            await self._leave_own()
         elif verb in ("start", "stop"):
             if not self._may_choose:
                 raise SourceError("only the host of this page chooses what is shown")
-            await self.leave()
+            await self._leave_own()
             if verb == "start":
                 self._hub.start(command)
             else:
                 self._hub.stage.show(Command(None))
+
+    async def _leave_own(self) -> None:
+        """Back to the shared camera; who follows it already goes on, and is told no event twice."""
+        if self._guest is not None:
+            await self.leave()
 
     async def _open_guest(self) -> None:
         if self._guest is not None:
