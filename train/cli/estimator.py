@@ -15,11 +15,13 @@ def add(commands: Subparsers) -> None:
         "estimator", help="measure how the pose estimator errs on rendered people"
     )
     parser.add_argument(
-        "--rendered", required=True, type=Path, metavar="DIR", help="what `synth` has rendered"
-    )
+        "--rendered", required=True, type=Path, nargs="+", metavar="DIR",
+        help="what `synth` has rendered",
+    )  # fmt: skip
     parser.add_argument(
-        "--data", required=True, type=Path, metavar="STORE", help="what `prepare` made of it"
-    )
+        "--data", required=True, type=Path, nargs="+", metavar="STORE",
+        help="what `prepare` made of each",
+    )  # fmt: skip
     parser.add_argument("--avatars", required=True, type=Path, metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz")
@@ -30,6 +32,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and write."""
     if arguments.out.suffix != ".npz" or not arguments.out.parent.is_dir():
         raise TellsError(f"--out: expected FILE.npz in a folder that exists: {arguments.out}")
+    if len(arguments.rendered) != len(arguments.data):
+        raise TellsError(
+            f"--data: expected a store for each folder of --rendered, {len(arguments.rendered)}, "
+            f"got {len(arguments.data)}"
+        )
     check_seed(arguments.seed)
     require("estimator", ("torch", "moderngl", "tqdm"))
     from train.annotations import DataError
@@ -37,8 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
     from train.synth.estimator import save_estimator
     from train.synth.measure import measure_estimator
 
-    store = open_store(arguments.data)
-    estimator = measure_estimator(arguments.rendered, arguments.avatars, store, arguments.seed)
+    stores = [open_store(folder) for folder in arguments.data]
+    sources = list(zip(arguments.rendered, stores, strict=True))
+    estimator = measure_estimator(sources, arguments.avatars, arguments.seed)
     try:
         save_estimator(arguments.out, estimator)
     except OSError as error:

@@ -43,6 +43,10 @@ def add(commands: Subparsers) -> None:
         "--test", nargs="*", action="extend", choices=PEOPLE, metavar="NAME",
         help=f"of them, never seen before the test; default: {' '.join(_TEST)}",
     )  # fmt: skip
+    parser.add_argument(
+        "--strangers", action="store_true",
+        help="everybody is somebody else in every video, made out of the avatar; for training",
+    )  # fmt: skip
     parser.add_argument("--layout", choices=("A", "B"), default="A", help="default: A")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="default: 640x360")
     parser.add_argument("--no-xlsx", action="store_true", help="leave the largest tables out")
@@ -111,4 +115,5 @@ def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
         size=size,
         xlsx=not arguments.no_xlsx,
         is_portrait=arguments.portraits,
+        is_strangers=arguments.strangers,
     )

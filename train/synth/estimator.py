@@ -5,6 +5,10 @@ they are learnt: a small network says what it makes of a body on average, and wh
 borrowed from a moment, of two seconds, at which hands and head were much alike. That keeps errors
 that last, errors that hands share with elbows, and hands that are lost. `measure` makes the file.
 
+How much a joint shakes from frame to frame is borrowed with it: MediaPipe smooths what it tracks,
+so a head that is still hardly shakes at all. A network that had only seen steady noise took that
+for a gesture.
+
 Bodies are float32 [T, 25, 3] of MediaPipe's first 25 landmarks (head, arms, hips): x right, y down,
 z away, from the middle of the shoulders, in shoulder widths: x and y of the picture, z of space.
 """
@@ -22,16 +26,17 @@ from train.annotations import DataError
 from train.synth.rotations import Floats
 
 JOINTS = MEDIAPIPE33.joints.index("right_hip") + 1
-KNOTS = 8
+KNOTS = 16
 """Of a moment: what is left over is kept so many times in it."""
 MEASURED = Path(__file__).with_name("estimator.npz")
 _SHOULDERS = slice(11, 13)
 _KEY = list(MEDIAPIPE33.indices(["nose", "left_wrist", "right_wrist", "left_index", "right_index"]))
 _ALIKE = 12
 """Moments among which one is drawn."""
-_SHAKE = (0.012, 0.012, 0.045)
-"""Shoulder widths: standard deviation of what changes from frame to frame."""
+_STEADIER, _SHAKIER = 0.5, 3.0
+"""Cameras differ: frames shake by so much less or more than those that were measured."""
 _LAYERS = 3
+_ARRAYS = ("mean", "spread", "keys", "rests", "shakes", "conf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,8 @@ class Estimator:
     """float32 [N, 45]: hands and head at three instants of each moment."""
     rests: Floats
     """float32 [N, KNOTS, 25, 3]: what the network did not foresee."""
+    shakes: Floats
+    """float32 [N, 25, 3]: standard deviation of what changes between the knots."""
     conf: Floats
     """float32 [N, KNOTS, 25]: the estimator's confidences, 0..1."""
 
@@ -67,14 +74,11 @@ class Estimator:
         distance = ((self.keys - key_of(body)) ** 2).sum(axis=1)
         alike = np.argsort(distance, kind="stable")[:_ALIKE]
         moment = alike[rng.integers(len(alike))]
-        at = np.linspace(0, KNOTS - 1, count)
-        low = np.minimum(at.astype(int), KNOTS - 2)
-        share = (at - low)[:, None, None].astype(np.float32)
-        rests = self.rests[moment]
-        rest = rests[low] * (1 - share) + rests[low + 1] * share
-        shake = rng.normal(0, _SHAKE, body.shape).astype(np.float32)
-        nearest = np.rint(at).astype(int)
-        return body + self.mean_error(body) + rest + shake, self.conf[moment][nearest]
+        unsteady = np.exp(rng.uniform(np.log(_STEADIER), np.log(_SHAKIER))) * self.shakes[moment]
+        error = self.mean_error(body) + resampled(self.rests[moment], count)
+        nearest = np.rint(np.linspace(0, KNOTS - 1, count)).astype(int)
+        shake = rng.normal(0, 1, body.shape) * unsteady
+        return np.asarray(body + error + shake, np.float32), self.conf[moment][nearest]
 
     def mean_error(self, body: Floats) -> Floats:
         """float32 [T, 25, 3]: by how much the estimator misses on average."""
@@ -84,6 +88,14 @@ class Estimator:
             if k + 1 < len(self.weights):
                 x = np.maximum(x, 0)
         return np.asarray(x.reshape(body.shape), np.float32)
+
+
+def resampled(values: Floats, count: int) -> Floats:
+    """Values [T, ...] at `count` instants evenly from the first to the last; linear in between."""
+    at = np.linspace(0, len(values) - 1, count)
+    low = np.minimum(at.astype(int), len(values) - 2)
+    share = (at - low).reshape(-1, *(1,) * (values.ndim - 1)).astype(np.float32)
+    return np.asarray(values[low] * (1 - share) + values[low + 1] * share, np.float32)
 
 
 def key_of(body: Floats) -> Floats:
@@ -118,8 +130,7 @@ def save_estimator(path: Path, estimator: Estimator) -> None:
     """
     layers = {f"weight{k}": w for k, w in enumerate(estimator.weights)}
     layers |= {f"bias{k}": b for k, b in enumerate(estimator.biases)}
-    names = ("mean", "spread", "keys", "rests", "conf")
-    arrays = layers | {name: getattr(estimator, name) for name in names}
+    arrays = layers | {name: getattr(estimator, name) for name in _ARRAYS}
     np.savez_compressed(path, **{k: np.asarray(v, np.float16) for k, v in arrays.items()})  # type: ignore[arg-type]
 
 
@@ -138,7 +149,7 @@ def load_estimator(path: Path = MEASURED) -> Estimator:
         return Estimator(
             weights=tuple(arrays[f"weight{k}"] for k in range(_LAYERS)),
             biases=tuple(arrays[f"bias{k}"] for k in range(_LAYERS)),
-            **{name: arrays[name] for name in ("mean", "spread", "keys", "rests", "conf")},
+            **{name: arrays[name] for name in _ARRAYS},
         )
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise DataError(

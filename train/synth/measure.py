@@ -1,7 +1,7 @@
 """Measures an estimator's errors: rendered people's bones beside what `prepare` saw of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,16 @@ from train.synth.estimator import (
     Estimator,
     as_body,
     key_of,
+    resampled,
     shoulder_width,
 )
 from train.synth.keypoints import carry, mediapipe_places
 from train.synth.rotations import Floats
-from train.synth.take import RECORDS, SynthOptions, stage
+from train.synth.take import RECORDS, SynthOptions, cast, stage
 
 _WIDTH, _BATCH, _LR = 192, 512, 2e-3
 _MOMENT_S, _HOP_S = 2.13, 0.7
-_MOMENTS = 1500
+_MOMENTS = 1200
 _TOLERANCE_S = 0.02
 _MIRROR = list(MEDIAPIPE33.mirror[:JOINTS])
 
@@ -51,27 +52,26 @@ class Pair:
 
 
 def measure_estimator(
-    rendered: Path, avatars: Path, store: Store, seed: int, *, steps: int = 2500
+    sources: Sequence[tuple[Path, Store]], avatars: Path, seed: int, *, steps: int = 2500
 ) -> Estimator:
-    """The errors of the estimator behind a store of rendered training videos.
+    """The errors of the estimator behind stores of rendered training videos.
 
     Args:
-        rendered: the folder that `synth` has rendered.
+        sources: folders that `synth` has rendered, each with what `prepare` has made of it.
         avatars: who was rendered.
-        store: what `prepare` has made of it.
         seed: of everything that is left to chance.
         steps: of each of the networks, one for all people and one without each of them.
 
     Raises:
-        DataError: the folder was not rendered by `synth`, or has fewer than two people in the
-            store's training split.
+        DataError: a folder was not rendered by `synth`, or there are fewer than two people in the
+            stores' training splits.
         AvatarError: an avatar is missing.
     """
-    pairs = list(_pairs(rendered, avatars, store))
-    if len({pair.subject for pair in pairs}) < 2:
+    pairs = [pair for folder, store in sources for pair in _pairs(folder, avatars, store)]
+    if len(_subjects(pairs)) < 2:
         raise DataError(
-            f"{store.folder}: errors are measured on two people or more of the split 'train', who "
-            f"are rendered in {rendered}"
+            f"{', '.join(str(store.folder) for _, store in sources)}: errors are measured on two "
+            "people or more of the split 'train'"
         )
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -83,19 +83,21 @@ def measure_estimator(
         for s in _subjects(pairs)
     }
     chosen = rng.permutation(len(moments))[:_MOMENTS]
-    keys, rests, conf = [], [], []
+    keys, rests, shakes, conf = [], [], [], []
     for pair, at in (moments[k] for k in chosen):
-        knots = at[np.rint(np.linspace(0, len(at) - 1, KNOTS)).astype(int)]
-        error = _errors(by_others[pair.subject], pair.body[knots])
+        rest = pair.seen[at] - pair.body[at] - _errors(by_others[pair.subject], pair.body[at])
+        knots = resampled(rest, KNOTS)
         keys.append(key_of(pair.body[at]))
-        rests.append(pair.seen[knots] - pair.body[knots] - error)
-        conf.append(pair.conf[knots])
+        rests.append(knots)
+        shakes.append((rest - resampled(knots, len(at))).std(axis=0))
+        conf.append(pair.conf[at[np.rint(np.linspace(0, len(at) - 1, KNOTS)).astype(int)]])
     linear = [layer for layer in net.net if isinstance(layer, nn.Linear)]
     return Estimator(
         weights=tuple(layer.weight.detach().numpy() for layer in linear),
         biases=tuple(layer.bias.detach().numpy() for layer in linear),
         mean=net.mean.numpy(), spread=net.spread.numpy(),
-        keys=np.stack(keys), rests=np.stack(rests), conf=np.stack(conf),
+        keys=np.stack(keys), rests=np.stack(rests), shakes=np.stack(shakes),
+        conf=np.stack(conf),
     )  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def _pairs(rendered: Path, avatars: Path, store: Store) -> Iterator[Pair]:
         clip = int(video.id) - 1
         if not options.record(clip).exists():
             raise DataError(f"{rendered}: has no video {video.id}, which {store.folder} has")
-        body = measure(load_avatar(avatars, options.subject(clip)))
+        body = cast(options, clip, measure(load_avatar(avatars, options.subject(clip))))
         _, performance, scene = stage(options, clip, body)
         points = carry(body, performance.bones, mediapipe_places(body))
         window = store.window(video.id, video.start, video.end, inputs=())

@@ -21,9 +21,10 @@ from train.synth.imigue_writer import (
     write_script,
 )
 from train.synth.keypoints import openpose
+from train.synth.people import somebody
 from train.synth.performance import Performance
 from train.synth.render import Renderer
-from train.synth.scene import PORTRAIT_CM, SHOWN_CM, Scene, draw_scene
+from train.synth.scene import PORTRAIT_CM, SHOWN_CM, Scene, disguised, draw_scene
 from train.synth.script import PORTRAIT_S, draw_labels, portrait, trimmed, untrimmed
 
 RECORDS = RENDERED
@@ -49,6 +50,8 @@ class SynthOptions:
     xlsx: bool
     is_portrait: bool = False
     """Moments of a face, nearer and without a gesture: many cheap faces for the emotion branch."""
+    is_strangers: bool = False
+    """Everybody is somebody else in every video: another build, face, skin, hair and clothes."""
 
     def record(self, clip: int) -> Path:
         """The file that says that a video is finished, and what is in it."""
@@ -88,7 +91,7 @@ class Studio:
         """
         options = self._options
         name, subject = f"{clip + 1:04d}", options.subject(clip)
-        body = self.body(subject)
+        body = cast(options, clip, self.body(subject))
         rng, performance, scene = stage(options, clip, body, 0.002 * attempt)
         film = draw_film(rng)
         backdrop = paint(rng, options.size)
@@ -121,6 +124,13 @@ class Studio:
             yield self._renderer.draw(skin_matrices(body, bones), morphs, scene, backdrop)
 
 
+def cast(options: SynthOptions, clip: int, body: Body) -> Body:
+    """Who performs in a video: the avatar of its number, or somebody made out of it."""
+    if not options.is_strangers:
+        return body
+    return somebody(np.random.default_rng([options.seed, clip, 1]), body)
+
+
 def stage(
     options: SynthOptions, clip: int, body: Body, shift_s: float = 0.0
 ) -> tuple[np.random.Generator, Performance, Scene]:
@@ -129,7 +139,7 @@ def stage(
     Args:
         options: of the folder.
         clip: the video's number, from 0.
-        body: of `options.subject(clip)`.
+        body: who performs, see `cast`.
         shift_s: by how much the frames are later.
 
     Returns:
@@ -137,7 +147,8 @@ def stage(
     """
     rng = np.random.default_rng([options.seed, clip])
     performance = _perform(rng, options, clip, body, shift_s)
-    return rng, performance, draw_scene(rng, body, PORTRAIT_CM if options.is_portrait else SHOWN_CM)
+    scene = draw_scene(rng, body, PORTRAIT_CM if options.is_portrait else SHOWN_CM)
+    return rng, performance, disguised(rng, scene) if options.is_strangers else scene
 
 
 def _perform(

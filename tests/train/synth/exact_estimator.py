@@ -15,5 +15,6 @@ def exact(moments: int = 40) -> Estimator:
         mean=np.zeros(SIZE, np.float32), spread=np.ones(SIZE, np.float32),
         keys=np.zeros((moments, 45), np.float32),
         rests=np.zeros((moments, KNOTS, JOINTS, 3), np.float32),
+        shakes=np.zeros((moments, JOINTS, 3), np.float32),
         conf=np.ones((moments, KNOTS, JOINTS), np.float32),
     )  # fmt: skip

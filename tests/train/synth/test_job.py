@@ -18,8 +18,9 @@ from train.annotations import DataError
 from train.imigue import read_layout_a, read_layout_b
 from train.synth import job
 from train.synth.avatar import AVATARS
+from train.synth.body import Body
 from train.synth.job import synthesise
-from train.synth.take import Studio, SynthOptions
+from train.synth.take import Studio, SynthOptions, cast, stage
 
 CLIPS = 2
 
@@ -189,6 +190,21 @@ def test_a_video_that_always_hangs_is_named(
     monkeypatch.setattr(job, "_SILENCE_S", 0.3)
     message = refused(faulty_workers.hang, monkeypatch, tmp_path)
     assert message == "video 0001 failed 3 times: its worker hung"
+
+
+def test_strangers_are_others_in_every_video_and_perform_in_the_same_way(
+    avatars: Path, tmp_path: Path, man: Body
+) -> None:
+    plain, strange = options(avatars, tmp_path), options(avatars, tmp_path, is_strangers=True)
+    assert cast(plain, 0, man) is man
+    people = [cast(strange, clip, man) for clip in range(8)]
+    widths = [round(float(np.ptp(p.avatar.parts[0].positions[:, 0])), 4) for p in people]
+    assert len(set(widths)) > 4
+    again = cast(strange, 3, man).avatar.parts[0].positions
+    np.testing.assert_array_equal(again, people[3].avatar.parts[0].positions)
+    scenes = [(stage(plain, k, man)[2], stage(strange, k, man)[2]) for k in range(8)]
+    assert sum(not np.array_equal(a.clothes, b.clothes) for a, b in scenes) > 3
+    assert all(np.array_equal(a.camera.eye, b.camera.eye) for a, b in scenes)
 
 
 def test_every_avatar_can_be_asked_for() -> None:

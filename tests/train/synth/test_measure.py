@@ -80,7 +80,7 @@ class Perceived:
 
 def test_errors_that_are_put_in_are_found_again(rendered: SynthOptions) -> None:
     store = Perceived(rendered)
-    estimator = measure_estimator(rendered.out, rendered.avatars, store, 0, steps=400)  # type: ignore[arg-type]
+    estimator = measure_estimator([(rendered.out, store)], rendered.avatars, 0, steps=400)  # type: ignore[list-item]
     body = measure(load_avatar(rendered.avatars, "m002"))
     _, performance, scene = stage(rendered, 2, body)
     points = carry(body, performance.bones, mediapipe_places(body))
@@ -91,19 +91,29 @@ def test_errors_that_are_put_in_are_found_again(rendered: SynthOptions) -> None:
     assert error[:, 15:23, 1].mean() == pytest.approx(TOO_LOW, abs=0.06)
     assert np.abs(error[:, :11]).mean() < 0.05
     assert (estimator.conf == 1).all()
-    assert len(estimator.keys) == len(estimator.rests) > 10
+    assert len(estimator.keys) == len(estimator.rests) == len(estimator.shakes) > 10
+    assert estimator.shakes[:, 15:23].mean() < 0.01  # it sees hands too low, but steadily
+
+
+def test_every_folder_needs_its_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = command.main([
+        "estimator", "--rendered", str(tmp_path), str(tmp_path), "--data", str(tmp_path),
+        "--avatars", str(tmp_path), "--out", str(tmp_path / "e.npz"),
+    ])  # fmt: skip
+    assert code == 2
+    assert "a store for each folder of --rendered, 2, got 1" in capsys.readouterr().err
 
 
 def test_one_person_is_too_few(rendered: SynthOptions) -> None:
     store = Perceived(rendered, people=("m002",))
     with pytest.raises(DataError, match="two people or more of the split 'train'"):
-        measure_estimator(rendered.out, rendered.avatars, store, 0)  # type: ignore[arg-type]
+        measure_estimator([(rendered.out, store)], rendered.avatars, 0)  # type: ignore[list-item]
 
 
 def test_a_folder_that_was_not_rendered_is_named(avatars: Path, tmp_path: Path) -> None:
     store = Perceived(None)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="expected a folder that `train synth` has rendered"):
-        measure_estimator(tmp_path, avatars, store, 0)  # type: ignore[arg-type]
+        measure_estimator([(tmp_path, store)], avatars, 0)  # type: ignore[list-item]
 
 
 def test_a_video_that_was_not_rendered_is_named(rendered: SynthOptions, tmp_path: Path) -> None:
@@ -112,7 +122,7 @@ def test_a_video_that_was_not_rendered_is_named(rendered: SynthOptions, tmp_path
     options = (rendered.out / RECORDS / "options.json").read_text()
     (folder / RECORDS / "options.json").write_text(options)
     with pytest.raises(DataError, match="has no video 0001, which prepared has"):
-        measure_estimator(folder, rendered.avatars, Perceived(rendered), 0)  # type: ignore[arg-type]
+        measure_estimator([(folder, Perceived(rendered))], rendered.avatars, 0)  # type: ignore[list-item]
 
 
 def test_the_command_says_in_one_line_what_is_missing(
