@@ -15,11 +15,11 @@ def add(commands: Subparsers) -> None:
         "estimator", help="measure how the pose estimator errs on rendered people"
     )
     parser.add_argument(
-        "--rendered", required=True, type=Path, nargs="+", metavar="DIR",
+        "--rendered", required=True, type=Path, nargs="+", action="extend", metavar="DIR",
         help="what `synth` has rendered",
     )  # fmt: skip
     parser.add_argument(
-        "--data", required=True, type=Path, nargs="+", metavar="STORE",
+        "--data", required=True, type=Path, nargs="+", action="extend", metavar="STORE",
         help="what `prepare` made of each",
     )  # fmt: skip
     parser.add_argument("--avatars", required=True, type=Path, metavar="DIR")

@@ -45,7 +45,7 @@ def add(commands: Subparsers) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--strangers", action="store_true",
-        help="everybody is somebody else in every video, made out of the avatar; for training",
+        help="most videos show somebody else, made out of the avatar; for training",
     )  # fmt: skip
     parser.add_argument("--layout", choices=("A", "B"), default="A", help="default: A")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="default: 640x360")

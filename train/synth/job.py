@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ def _claim(options: SynthOptions) -> None:
     path = options.out / RECORDS / "options.json"
     if path.exists():
         other = _begun_with(path)
-        changed = sorted(key for key in own if own[key] != other.get(key))
+        defaults = {f.name: f.default for f in fields(SynthOptions)}  # for options that are newer
+        changed = sorted(key for key in own if own[key] != other.get(key, defaults[key]))
         if changed:
             raise DataError(
                 f"{options.out}: was begun with another {', '.join(changed)}; "

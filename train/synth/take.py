@@ -51,7 +51,7 @@ class SynthOptions:
     is_portrait: bool = False
     """Moments of a face, nearer and without a gesture: many cheap faces for the emotion branch."""
     is_strangers: bool = False
-    """Everybody is somebody else in every video: another build, face, skin, hair and clothes."""
+    """Most videos show somebody else: another build and face, other skin, hair and clothes."""
 
     def record(self, clip: int) -> Path:
         """The file that says that a video is finished, and what is in it."""

@@ -1,5 +1,6 @@
 """The job: deterministic, resumable, patient with workers that hang, clear about what is wrong."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -105,6 +106,18 @@ def test_a_finished_folder_is_left_as_it_is(rendered: Path, avatars: Path) -> No
     tally = synthesise(options(avatars, rendered), 2, lambda _v, _f: None)
     assert (tally.videos, tally.frames, tally.resumed) == (0, 0, CLIPS)
     assert files(rendered) == before
+
+
+def test_a_folder_from_before_an_option_was_there_goes_on(rendered: Path, avatars: Path) -> None:
+    path = rendered / ".synth" / "options.json"
+    whole = path.read_text()
+    known = json.loads(whole)
+    del known["is_strangers"]
+    path.write_text(json.dumps(known))
+    assert synthesise(options(avatars, rendered), 1, lambda _v, _f: None).resumed == CLIPS
+    with pytest.raises(DataError, match="was begun with another is_strangers;"):
+        synthesise(options(avatars, rendered, is_strangers=True), 1, lambda _v, _f: None)
+    path.write_text(whole)
 
 
 @pytest.mark.parametrize(
