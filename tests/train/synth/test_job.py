@@ -205,7 +205,7 @@ def test_a_video_that_always_hangs_is_named(
     assert message == "video 0001 failed 3 times: its worker hung"
 
 
-def test_strangers_are_others_in_every_video_and_perform_in_the_same_way(
+def test_strangers_are_others_in_most_videos_before_the_same_camera(
     avatars: Path, tmp_path: Path, man: Body
 ) -> None:
     plain, strange = options(avatars, tmp_path), options(avatars, tmp_path, is_strangers=True)
