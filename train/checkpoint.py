@@ -13,6 +13,8 @@ from train.models.download import CheckpointError
 from train.models.pretrained import UNREADABLE
 from train.recipes import Recipe, dump_recipe
 
+WEIGHTS_NAME = "weights.pt"
+"""In a bundle's folder: its graph has them folded and turned: nobody can train on that."""
 _KEYS = {"recipe", "state_dict"}
 _FEEDING = frozenset({"inputs.0.dtype", "net.pixels"})
 """Who normalises pictures: no weight depends on it, and recipes of old fed floats."""
@@ -23,6 +25,28 @@ def save_checkpoint(
 ) -> None:
     """Write weights with their recipe: a dict of JSON text and tensors."""
     torch.save({"recipe": dump_recipe(recipe), "state_dict": dict(state_dict)}, file)
+
+
+def save_half(path: Path, recipe: Recipe, state_dict: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint in float16: half the size, and enough to go on from."""
+    halves = {k: w.half() if w.is_floating_point() else w for k, w in state_dict.items()}
+    save_checkpoint(path, recipe, halves)
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that a path of the command line means: the file, or a bundle's own.
+
+    Raises:
+        CheckpointError: a folder without one.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / WEIGHTS_NAME).is_file():
+        raise CheckpointError(
+            f"{path}: expected a checkpoint, or a bundle with {WEIGHTS_NAME}; `train export "
+            f"--weights` writes such a one"
+        )
+    return path / WEIGHTS_NAME
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:

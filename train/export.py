@@ -32,7 +32,7 @@ from engines.manifest import (
 from engines.preprocess import preprocess
 from engines.tensor_specs import Feeds
 from engines.verify import verify
-from train.checkpoint import load_checkpoint, load_weights
+from train.checkpoint import WEIGHTS_NAME, load_checkpoint, load_weights, save_half
 from train.golden import golden_windows, spread_logits
 from train.graph import OPSET, ExportError, write_graph
 from train.models.heads import Net, build_net
@@ -60,6 +60,8 @@ class ExportOptions:
     """The bundle's folder: new or empty."""
     checkpoint: Path | None = None
     """Weights; None for random ones."""
+    keeps_weights: bool = False
+    """Whether the bundle holds the checkpoint, too, in float16, for others to train on."""
     seed: int = 0
     """Of random weights."""
     name: str | None = None
@@ -125,6 +127,8 @@ def export(recipe: Recipe, options: ExportOptions, report: Callable[[str], None]
             report("comparing ONNX Runtime with torch")
             with open_engine(staging / "bundle", "ort") as engine:
                 verify(engine).check()
+            if options.keeps_weights:
+                save_half(staging / "bundle" / WEIGHTS_NAME, recipe, net.state_dict())
             if out.exists():
                 out.rmdir()
             shutil.move(staging / "bundle", out)

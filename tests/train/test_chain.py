@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from engines.bundle import load_bundle
 from realtime.perception.models import PerceptionModels
 from tests.conftest import PROJECT, missing
+from train.checkpoint import checkpoint_file, load_checkpoint
+from train.recipes import demo
 from train.store import open_store
 
 BUNDLE = Path("runs/mini/bundle")
@@ -64,3 +67,8 @@ def test_the_readme_leads_from_rendered_clips_to_a_bundle_with_figures(
     temperatures = {output.task: output.temperature for output in manifest.outputs}
     assert set(temperatures) == {"micro_gesture", "emotion"}
     assert temperatures["micro_gesture"] != 1.0
+    fitted = load_checkpoint(tmp_path / "runs/mini/fit/fusion/best.pt", demo())
+    kept = load_checkpoint(checkpoint_file(tmp_path / BUNDLE), demo())
+    assert kept.keys() == fitted.keys()
+    for name, weights in fitted.items():
+        torch.testing.assert_close(kept[name].to(weights.dtype), weights, rtol=1e-3, atol=1e-6)

@@ -39,6 +39,15 @@ def test_what_a_manifest_cannot_hold_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_random_weights_are_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*COMMAND, "--weights"]) == 2
+    assert capsys.readouterr().err.startswith("train: --weights: expected a checkpoint by --init")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bad_name_is_said_before_torch_is_imported() -> None:
     code = (
         "import sys\n"

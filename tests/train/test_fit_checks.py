@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.train.test_fit_command import refusal
 from tests.train.tiny_fit import fit_arguments
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import VIDEOS, TinyVideo, write_tiny_store
 from train.__main__ import main
-from train.checkpoint import save_checkpoint
+from train.checkpoint import load_checkpoint, save_checkpoint, save_half
 from train.models.heads import build_net
 
 pytestmark = pytest.mark.usefixtures("tiny_demo")
@@ -46,6 +47,21 @@ def test_options_that_are_repeated_add_up(store: Path, tmp_path: Path) -> None:
     assert asked["stages"]["pose"]["batch"] == 2
     assert asked["init"].keys() == files.keys()
     assert asked["people"] == ["f001", "m002"]
+
+
+def test_a_stage_begins_with_a_bundle_s_weights(
+    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = fit_arguments(store, tmp_path / "run", "face", steps=1, eval_every=1)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    said = refusal([*arguments, "--init", f"face={bundle}"], capfd)
+    assert f"{bundle}: expected a checkpoint, or a bundle with weights.pt" in said
+    assert not (tmp_path / "run").exists()
+    save_half(bundle / "weights.pt", tiny(), build_net(tiny().net).state_dict())
+    assert main([*arguments, "--init", f"face={bundle}"]) == 0
+    trained = load_checkpoint(tmp_path / "run/face/best.pt", tiny())
+    assert {w.dtype for w in trained.values() if w.is_floating_point()} == {torch.float32}
 
 
 def test_two_files_for_one_stage_are_refused(

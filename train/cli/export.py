@@ -24,6 +24,10 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new or empty")
     parser.add_argument("--seed", type=int, default=0, help="of random weights; default: 0")
+    parser.add_argument(
+        "--weights", action="store_true",
+        help="keep them in the bundle, too, in float16, for `fit --init STAGE=BUNDLE`",
+    )  # fmt: skip
     parser.add_argument("--name", help="default: the recipe's")
     parser.add_argument("--version", default="0.1.0", help="default: 0.1.0")
     parser.add_argument(
@@ -61,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     options = ExportOptions(
         out=arguments.out,
         checkpoint=None if is_random else Path(arguments.init),
+        keeps_weights=arguments.weights,
         seed=arguments.seed,
         name=arguments.name,
         version=arguments.version,
@@ -83,6 +88,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """What the manifest would refuse after the network is built."""
     check_seed(arguments.seed)
+    if arguments.weights and arguments.init == "random":
+        raise TellsError(
+            "--weights: expected a checkpoint by --init, random ones are worth nothing"
+        )
     for option, text, more in (
         ("--name", arguments.name, ""),
         ("--version", arguments.version, "+"),

@@ -51,7 +51,7 @@ def add(commands: Subparsers) -> None:
     _add_data(parser)
     parser.add_argument(
         "--init", nargs="*", action="extend", default=[], metavar="STAGE=FILE",
-        help="a checkpoint of the same recipe to begin a stage with",
+        help="a checkpoint of the same recipe, or a bundle with one, to begin a stage with",
     )  # fmt: skip
     parser.add_argument(
         "--public", nargs="*", action="extend", default=[], metavar="MODEL=FILE",
@@ -98,6 +98,7 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train, with a progress bar; an interrupted run goes on with the same command."""
     require("fit", ("torch", "lightning_fabric", "sklearn", "tensorboard"))
+    from train.checkpoint import checkpoint_file
     from train.fit import fit_stage
     from train.initial_weights import Initial, check_files, check_public
     from train.recipes import RECIPES
@@ -108,8 +109,9 @@ def run(arguments: argparse.Namespace) -> None:
     _check_numbers(arguments)
     recipe = RECIPES[arguments.recipe]()
     configs = stage_settings(recipe, arguments.stages, arguments.set)
+    init = _pairs("--init", "STAGE", arguments.init, tuple(configs))
     initial = Initial(
-        init=_pairs("--init", "STAGE", arguments.init, tuple(configs)),
+        init={stage: checkpoint_file(path) for stage, path in init.items()},
         public=_pairs("--public", "MODEL", arguments.public, _PUBLIC),
     )
     check_public(initial, recipe, tuple(configs))
