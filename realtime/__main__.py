@@ -101,13 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--source", metavar="URI", help="webcam index, file or URL (default: a clip)")
     _add_page(demo)
     _add_common(demo)
-    demo.set_defaults(run=_live, headless=False, duration=None, out=None, initial=str(DEMO_CLIP))
+    demo.set_defaults(run=_live, headless=False, duration=None, out=None, has_video=True)
+    demo.set_defaults(initial=str(DEMO_CLIP))
 
     live = commands.add_parser("live", help="a camera, with the page or headless")
     live.add_argument("--source", metavar="URI", help="webcam index, file, RTSP or HTTP URL")
     live.add_argument("--headless", action="store_true", help="no page: events on the terminal")
     live.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
     live.add_argument("--out", type=Path, metavar="DIR", help="record --source as `analyze` does")
+    _add_no_video(live)
     _add_page(live)
     _add_common(live)
     live.set_defaults(run=_live, initial=None)
@@ -118,12 +120,19 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--truth", type=Path, metavar="FILE", help="CSV of what is performed in it, to be shown"
     )
+    _add_no_video(analyze)
     _add_common(analyze)
     analyze.set_defaults(run=_analyze)
 
     cameras = commands.add_parser("cameras", help="which webcams can be opened")
     cameras.set_defaults(run=_cameras)
     return parser
+
+
+def _add_no_video(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-video", dest="has_video", action="store_false", help="keep no picture of anybody"
+    )
 
 
 def _add_page(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +185,7 @@ def _analyze(args: argparse.Namespace) -> int:
         pose_model=args.pose_model,
         face_model=args.face_model,
         truth_file=args.truth,
+        has_video=args.has_video,
     )
     print(summary)
     return 0 if is_whole else INTERRUPTED
@@ -194,6 +204,8 @@ def _live(args: argparse.Namespace) -> None:
     for flag in ("headless", "out"):
         if getattr(args, flag) and args.source is None:
             raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")
+    if not args.has_video and args.out is None:
+        raise ConfigError("--no-video says what --out leaves out: name a folder with it")
     session = open_session(
         bundles=args.bundle or [DEMO_BUNDLE],
         config=_config(args),
@@ -202,7 +214,9 @@ def _live(args: argparse.Namespace) -> None:
         face_model=args.face_model,
     )
     if args.headless:
-        summary = run_headless(session, args.source, out=args.out, duration_s=args.duration)
+        summary = run_headless(
+            session, args.source, out=args.out, duration_s=args.duration, has_video=args.has_video
+        )
         if summary:
             print(summary)
         return
@@ -214,7 +228,7 @@ def _live(args: argparse.Namespace) -> None:
         demo_clip=str(DEMO_CLIP),
         demo_truth=read_truth(DEMO_TRUTH),
     )
-    with session, recording_beside(session, args.out):
+    with session, recording_beside(session, args.out, has_video=args.has_video):
         serve(
             session,
             sources=choices,

@@ -42,8 +42,9 @@ class Config:
     """Time constant of the moving average over emotion probabilities: emotion is a slow state."""
     emotion: bool = True
     """Infer emotion. False: it is neither computed into estimates nor shown nor written."""
-    source_timeout_s: _Positive = 10.0
-    """A source that cannot be opened, or says nothing, for this long is lost."""
+    source_timeout_s: Annotated[float, Field(gt=0, le=2000)] = 10.0
+    """A source that cannot be opened, or says nothing, for this long is lost.
+    FFmpeg counts it in microseconds, 2^31 at most."""
     retry_s: Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)] = 2.0
     """A lost live source is tried again after this long, later ever less often up to 30 s."""
 

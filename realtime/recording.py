@@ -1,7 +1,8 @@
 """Recording: the folder that a run leaves behind.
 
-`annotated.mp4`, `events.csv`, `predictions.jsonl`, `timeline.png` and `run.json`. All but the
-timeline are readable at any moment; an interrupted run has everything up to the interruption.
+`annotated.mp4` if it is wanted, `events.csv`, `predictions.jsonl`, `timeline.png` and `run.json`.
+All but the timeline are readable at any moment; an interrupted run has everything up to the
+interruption.
 """
 
 import time
@@ -47,11 +48,13 @@ class Recording:
         runtime: str,
         stage_ms: Callable[[], Mapping[str, float]] = dict,
         truth: Truth | None = None,
+        has_video: bool = True,
     ) -> None:
         """Prepare the folder.
 
         `stage_ms` is asked at the end: stage -> median ms. `truth` is what happens in the source,
-        where that is known: video and timeline show it.
+        where that is known: video and timeline show it. Without the video no picture of anybody is
+        kept.
         """
         self._folder = prepare_output(folder)
         self._stage_ms = stage_ms
@@ -65,7 +68,8 @@ class Recording:
         )
         outputs = [spec.output for spec in lineup.tasks]
         self._tally, self._timeline = Tally(), Timeline(outputs, truth)
-        self._overlay = Overlay(outputs, truth)
+        self._overlay = Overlay(outputs, truth) if has_video else None
+        self._video: VideoSink | None = None
         self._stack = ExitStack()
         self._sinks: tuple[Sink, ...] = ()
         self._truth = truth
@@ -78,10 +82,11 @@ class Recording:
     def __enter__(self) -> Self:
         self._started = time.monotonic()
         with ExitStack() as stack:
-            is_endless = self._record.command == "live"
-            self._video: VideoSink = stack.enter_context(
-                VideoSink(self._folder / VIDEO_FILE, self._overlay.draw, is_endless=is_endless)
-            )
+            if self._overlay is not None:
+                is_endless = self._record.command == "live"
+                self._video = stack.enter_context(
+                    VideoSink(self._folder / VIDEO_FILE, self._overlay.draw, is_endless=is_endless)
+                )
             self._sinks = (
                 stack.enter_context(CsvSink(self._folder / EVENTS_FILE)),
                 stack.enter_context(JsonlSink(self._folder / PREDICTIONS_FILE)),
@@ -105,15 +110,15 @@ class Recording:
             sink.write(snapshot)
         self._timeline.write(snapshot)
         self._tally.write(snapshot, is_new_frame=is_new)
-        if is_new:
+        if is_new and self._video is not None:
             self._video.write(snapshot)
         self._last_frame, self._last_message = frame, snapshot.status.message
 
     def summary(self) -> str:
         """What lies in the folder, in a line or two for people; to be asked after the end."""
-        c = self._tally.counts
+        c, video = self._tally.counts, f"{VIDEO_FILE}, " if self._overlay is not None else ""
         text = (
-            f"{self._folder}: {VIDEO_FILE}, {TIMELINE_FILE}, {EVENTS_FILE} ({c.events} events), "
+            f"{self._folder}: {video}{TIMELINE_FILE}, {EVENTS_FILE} ({c.events} events), "
             f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
         )
         if not c.predictions:

@@ -7,15 +7,12 @@ import math
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 from tqdm import tqdm
 
-from engines.engine import STAGES, Engine
 from engines.errors import TellsError
 from realtime.config import Config
 from realtime.errors import SourceError
@@ -28,13 +25,10 @@ from realtime.recording import Recording
 from realtime.records import Event, Frame, Snapshot, Status
 from realtime.session import EndOfStream, LiveSession, SnapshotReader
 from realtime.sources import Source, open_source
-from realtime.stats import Latencies
+from realtime.stats import StageTimes
 from realtime.truth import read_truth
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def open_session(
@@ -64,6 +58,7 @@ def run_analyze(
     pose_model: Path | None = None,
     face_model: Path | None = None,
     truth_file: Path | None = None,
+    has_video: bool = True,
 ) -> tuple[str, bool]:
     """Analyze a clip into a folder: every frame, as fast as it goes, with a progress bar.
 
@@ -75,7 +70,7 @@ def run_analyze(
     """
     lineup = load_lineup(bundles, config)
     truth = read_truth(truth_file, lineup.outputs) if truth_file else None
-    stages = _Stages()
+    stages = StageTimes()
     with ExitStack() as stack:
         source = stack.enter_context(_open_clip(uri, config))
         perceiver = stack.enter_context(
@@ -94,6 +89,7 @@ def run_analyze(
                 runtime=runtime,
                 stage_ms=stages.median_ms,
                 truth=truth,
+                has_video=has_video,
             )
         )
         is_ended = stack.enter_context(ended_by_signals())
@@ -124,34 +120,6 @@ def _open_clip(uri: str, config: Config) -> Source:
     return source
 
 
-class _Stages:
-    """How long each stage of a run took."""
-
-    def __init__(self) -> None:
-        self._latencies: defaultdict[str, Latencies] = defaultdict(lambda: Latencies(most=10_000))
-
-    def timed(self, name: str, stage: Callable[[T], R]) -> Callable[[T], R]:
-        """The same stage, its calls timed."""
-
-        def call(argument: T) -> R:
-            started = time.perf_counter()
-            result = stage(argument)
-            self._latencies[name].add(time.perf_counter() - started)
-            return result
-
-        return call
-
-    def add_engines(self, engines: Sequence[Engine]) -> None:
-        """Take over the times of the engines' last calls."""
-        for engine in engines:
-            for name, seconds in zip(STAGES, engine.stage_times_s, strict=True):
-                self._latencies[f"{engine.manifest.name} {name}"].add(seconds)
-
-    def median_ms(self) -> dict[str, float]:
-        """Stage -> median milliseconds."""
-        return {name: 1000 * x.percentile(50) for name, x in self._latencies.items()}
-
-
 def _with_progress(source: Source, is_ended: threading.Event) -> Iterator[Frame]:
     """The frames until somebody ends it, with a bar that ends where the source says it ends."""
     with tqdm(total=source.num_frames, unit="frame", desc="analyze", dynamic_ncols=True) as bar:
@@ -165,7 +133,12 @@ def _with_progress(source: Source, is_ended: threading.Event) -> Iterator[Frame]
 
 
 def run_headless(
-    session: LiveSession, uri: str, *, out: Path | None, duration_s: float | None
+    session: LiveSession,
+    uri: str,
+    *,
+    out: Path | None,
+    duration_s: float | None,
+    has_video: bool = True,
 ) -> str:
     """Watch a source without a page, until its end, `duration_s` seconds, or Ctrl-C.
 
@@ -183,7 +156,7 @@ def run_headless(
         stack.enter_context(session)
         recording = None
         if out is not None:
-            recording = _recording(session, out, source.id)
+            recording = _recording(session, out, source.id, has_video)
             stack.enter_context(recording)
         camera = session.add_camera(source, reopen=reopen if source.is_live else None)
         reader = session.reader(camera)
@@ -204,7 +177,7 @@ def run_headless(
     return recording.summary() if recording is not None else ""
 
 
-def _recording(session: LiveSession, out: Path, source: str) -> Recording:
+def _recording(session: LiveSession, out: Path, source: str, has_video: bool) -> Recording:
     return Recording(
         out,
         command="live",
@@ -212,11 +185,14 @@ def _recording(session: LiveSession, out: Path, source: str) -> Recording:
         lineup=session.lineup,
         device=session.device,
         runtime=session.runtime,
+        has_video=has_video,
     )
 
 
 @contextlib.contextmanager
-def recording_beside(session: LiveSession, out: Path | None) -> Iterator[None]:
+def recording_beside(
+    session: LiveSession, out: Path | None, *, has_video: bool = True
+) -> Iterator[None]:
     """Record the session's first camera into a folder while something else shows it.
 
     Raises:
@@ -228,7 +204,7 @@ def recording_beside(session: LiveSession, out: Path | None) -> Iterator[None]:
     prepare_output(out)
     is_ended = threading.Event()
     thread = threading.Thread(
-        target=_record_first, args=(session, out, is_ended), name="record", daemon=True
+        target=_record_first, args=(session, out, is_ended, has_video), name="record", daemon=True
     )
     thread.start()
     try:
@@ -238,14 +214,17 @@ def recording_beside(session: LiveSession, out: Path | None) -> Iterator[None]:
         thread.join()
 
 
-def _record_first(session: LiveSession, out: Path, is_ended: threading.Event) -> None:
+def _record_first(
+    session: LiveSession, out: Path, is_ended: threading.Event, has_video: bool
+) -> None:
     while not session.cameras:
         if is_ended.wait(0.05):
             return
     camera = session.recorded = session.cameras[0]
     reader = session.reader(camera)
     try:
-        with _recording(session, out, camera) as recording, contextlib.suppress(EndOfStream):
+        recording = _recording(session, out, camera, has_video)
+        with recording, contextlib.suppress(EndOfStream):
             # When the page has ended, its camera has too: what is left comes at once.
             while (snapshot := reader.next(timeout_s=0.2)) is not None or not is_ended.is_set():
                 if snapshot is not None:

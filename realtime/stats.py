@@ -1,8 +1,16 @@
-"""Rates and latency percentiles over the last seconds, for the status line."""
+"""Rates and latency percentiles over the last seconds, for the status line; times of stages."""
 
-from collections import deque
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+from engines.engine import STAGES, Engine
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _FEWEST = 4
 """Events that a rate is taken over, however rare they are."""
@@ -54,3 +62,31 @@ class Latencies:
         """The q-th percentile (0..100) in seconds; NaN while there is none."""
         values = tuple(self._values)
         return float(np.percentile(values, q)) if values else float("nan")
+
+
+class StageTimes:
+    """How long each stage of a run took."""
+
+    def __init__(self) -> None:
+        self._latencies: defaultdict[str, Latencies] = defaultdict(lambda: Latencies(most=10_000))
+
+    def timed(self, name: str, stage: Callable[[T], R]) -> Callable[[T], R]:
+        """The same stage, its calls timed."""
+
+        def call(argument: T) -> R:
+            started = time.perf_counter()
+            result = stage(argument)
+            self._latencies[name].add(time.perf_counter() - started)
+            return result
+
+        return call
+
+    def add_engines(self, engines: Sequence[Engine]) -> None:
+        """Take over the times of the engines' last calls."""
+        for engine in engines:
+            for name, seconds in zip(STAGES, engine.stage_times_s, strict=True):
+                self._latencies[f"{engine.manifest.name} {name}"].add(seconds)
+
+    def median_ms(self) -> dict[str, float]:
+        """Stage -> median milliseconds."""
+        return {name: 1000 * x.percentile(50) for name, x in self._latencies.items()}

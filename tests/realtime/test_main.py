@@ -283,6 +283,8 @@ def test_headless_needs_a_source_and_a_positive_duration(
     assert "--port" in one_line(capfd)
     assert main(["live", "--out", "somewhere"]) == 2
     assert "--source" in one_line(capfd)
+    assert main(["live", "--source", "0", "--no-video"]) == 2
+    assert "--out" in one_line(capfd)
     assert main(["live", "--headless", "--source", "0", "--duration", "-1"]) == 2
     assert "--duration" in one_line(capfd)
     with pytest.raises(SystemExit) as caught:

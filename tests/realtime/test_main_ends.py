@@ -156,10 +156,18 @@ def test_a_duration_that_no_clock_can_wait_is_one_line(capfd: pytest.CaptureFixt
         assert f"--duration must be a positive number of seconds, {int(MOST)} at most" in line
 
 
-def test_so_long_a_pause_that_no_clock_can_wait_is_refused() -> None:
-    with pytest.raises(ConfigError, match="retry_s"):
-        load_config(retry_s=2 * MOST)
-    assert load_config(retry_s=60.0).retry_s == 60.0
+@pytest.mark.parametrize(("name", "most"), [("retry_s", MOST), ("source_timeout_s", 2000.0)])
+def test_so_long_a_pause_that_no_clock_can_wait_is_refused(name: str, most: float) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_config(**{name: 2 * most})
+    assert getattr(load_config(**{name: most}), name) == most
+
+
+def test_the_longest_time_out_is_one_that_ffmpeg_takes(capfd: pytest.CaptureFixture[str]) -> None:
+    for address in ("rtsp://127.0.0.1:9/x", "http://127.0.0.1:9/x"):
+        command = ["live", "--headless", "--source", address, "--source-timeout-s", "2000"]
+        assert main(command) == 2
+        assert "connection refused" in one_line(capfd)
 
 
 @pytest.mark.parametrize("host", ["127.0.0..1", "a" * 64 + ".local"])

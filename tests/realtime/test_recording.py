@@ -13,12 +13,13 @@ from tests.realtime.scene import predictions_at, snapshot
 from tests.realtime.test_sinks import decode, top_level_boxes
 
 
-def record(folder: Path, command: str, *, is_predicted: bool) -> str:
+def record(folder: Path, command: str, *, is_predicted: bool, has_video: bool = True) -> str:
     """Record two seconds into `folder` / "out"; the summary."""
     lineup = load_lineup([write_tiny_bundle(folder / "tiny")], Config())
     recording = Recording(
-        folder / "out", command=command, source="clip.mp4", lineup=lineup, device="cpu", runtime="x"
-    )
+        folder / "out", command=command, source="clip.mp4", lineup=lineup, device="cpu",
+        runtime="x", has_video=has_video,
+    )  # fmt: skip
     with recording:
         for i in range(60):
             seen = predictions_at(i / 30)[:1] if is_predicted else ()
@@ -35,6 +36,14 @@ def test_only_a_clips_video_gets_an_index_that_grows_with_it(
     assert (b"moof" in top_level_boxes(path)) is stays_in_fragments
     times, _ = decode(path)
     assert times == pytest.approx([i / 30 for i in range(60)], abs=1e-3)
+
+
+def test_without_the_video_everything_else_is_kept(tmp_path: Path) -> None:
+    summary = record(tmp_path, "live", is_predicted=True, has_video=False)
+    kept = {path.name for path in (tmp_path / "out").iterdir()}
+    assert kept == {"events.csv", "predictions.jsonl", "timeline.png", "run.json"}
+    assert "annotated.mp4" not in summary
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["frames"] == 60
 
 
 @pytest.mark.parametrize("is_predicted", [True, False])
