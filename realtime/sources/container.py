@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from realtime.errors import SourceError, SourceLost
 from realtime.records import Image
+from realtime.sources.backlog import Backlog
 from realtime.sources.picture import fit, upright
 from realtime.sources.reasons import check_file, no_answer, why, why_not_video
 from realtime.sources.stream_time import StreamTime
@@ -63,7 +64,9 @@ class Video:
         self.source, self.is_live = source, is_live
         self.corrupt_frames = 0
         """Packets and pictures that were damaged and left out."""
+        self._backlog = Backlog(source) if is_live else None
         self._container = container
+        self.has_stamps = not is_live or container.format.name not in NO_STAMPS
         self._stream = _video_stream(container, source)
         if is_live:  # threads by frame would hold back a picture for each
             self._stream.codec_context.flags |= Flags.low_delay
@@ -80,7 +83,6 @@ class Video:
         height, width = upright(self._first, self._pixel_aspect).shape[:2]
         self.size = (width, height)
         """Width and height of every frame: pictures of another size are fitted into it."""
-        self.has_stamps = not is_live or container.format.name not in NO_STAMPS
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = _plausible(rate) if self.has_stamps else None
         self.duration_s = None if is_live else _duration(container, self._stream)
@@ -96,6 +98,11 @@ class Video:
     def interval_s(self) -> float:
         """Nominal time from frame to frame."""
         return 1 / (self.fps or DEFAULT_FPS)
+
+    @property
+    def num_skipped(self) -> int:
+        """Pictures of a camera that were not decoded, so that it stays live."""
+        return self._backlog.num_skipped if self._backlog is not None else 0
 
     def pictures(self) -> Iterator[av.VideoFrame]:
         """All pictures from the first on, in the order of showing; damaged ones are left out.
@@ -149,7 +156,8 @@ class Video:
             try:
                 for packet in self._container.demux(self._stream):
                     bad_reads = 0
-                    yield from self._decode_packet(packet)
+                    if not self._is_skipped(packet):
+                        yield from self._decode_packet(packet)
                 return
             except IndexError:  # PyAV's for a packet of a stream that begins in mid-file
                 bad_reads += 1
@@ -159,6 +167,14 @@ class Video:
             except FFmpegError as error:
                 raise self._broken(error) from None
         logger.warning("%s: nothing readable follows, it ends here", self.source)
+
+    def _is_skipped(self, packet: "av.Packet[VideoStream]") -> bool:
+        if self._backlog is None:
+            return False
+        stamp_s = None
+        if self.has_stamps and packet.dts is not None and packet.time_base is not None:
+            stamp_s = float(packet.dts * packet.time_base)
+        return self._backlog.skips(stamp_s, time.monotonic(), is_key=packet.is_keyframe)
 
     def _decode_packet(self, packet: "av.Packet[VideoStream]") -> Iterator[av.VideoFrame]:
         try:

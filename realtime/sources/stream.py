@@ -151,8 +151,8 @@ class NetworkSource(ClosingSource):
 
     @property
     def num_dropped(self) -> int:
-        """Pictures of a camera that a newer one replaced before they were taken."""
-        return self._capture.num_dropped
+        """Pictures of a camera that came too fast to be decoded, or to be taken."""
+        return self._video.num_skipped + self._capture.num_dropped
 
     def __next__(self) -> Frame:
         """The next frame; of a camera, the newest.

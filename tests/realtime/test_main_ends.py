@@ -159,8 +159,8 @@ def test_a_duration_that_no_clock_can_wait_is_one_line(capfd: pytest.CaptureFixt
 @pytest.mark.parametrize(("name", "most"), [("retry_s", MOST), ("source_timeout_s", 2000.0)])
 def test_so_long_a_pause_that_no_clock_can_wait_is_refused(name: str, most: float) -> None:
     with pytest.raises(ConfigError, match=name):
-        load_config(**{name: 2 * most})
-    assert getattr(load_config(**{name: most}), name) == most
+        load_config(None, **{name: 2 * most})
+    assert getattr(load_config(None, **{name: most}), name) == most
 
 
 def test_the_longest_time_out_is_one_that_ffmpeg_takes(capfd: pytest.CaptureFixture[str]) -> None:
