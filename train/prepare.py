@@ -140,9 +140,9 @@ def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: 
     own, its = (TypeAdapter(StoreInfo).dump_python(i, mode="json") for i in (info, other))
     changed = sorted(key for key in own if key != "skipped" and own[key] != its[key])
     if changed:
+        what = ", ".join(changed).replace("is_trimmed", "--trimmed")
         raise DataError(
-            f"{out}: was begun with another {', '.join(changed)}; repeat those options or name a "
-            "new folder"
+            f"{out}: was begun with another {what}; repeat those options or name a new folder"
         )
 
 

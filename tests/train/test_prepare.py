@@ -233,7 +233,7 @@ def test_a_store_is_not_mixed_with_another(
     shutil.copytree(prepared[0], out)
     corpus = open_corpus(data, "A")
     for other, is_trimmed, changed in (
-        (SPEC, True, "is_trimmed"),
+        (SPEC, True, "--trimmed"),
         (perception_of(tiny()), False, "perception"),
     ):
         with pytest.raises(DataError, match=f"was begun with another {changed}; repeat"):

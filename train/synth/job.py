@@ -27,6 +27,14 @@ _SILENCE_S = 45.0
 _ATTEMPTS = 3
 _REPORT_EVERY = 10
 _VIDEO = TypeAdapter(Video)
+_FLAGS = {
+    "is_untrimmed": "--untrimmed",
+    "is_portrait": "--portraits",
+    "is_strangers": "--strangers",
+    "people": "--people, --validate or --test",
+    "xlsx": "--no-xlsx",
+}
+"""Options that the command line calls otherwise."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +95,10 @@ def _claim(options: SynthOptions) -> None:
         defaults = {f.name: f.default for f in fields(SynthOptions)}  # for options that are newer
         changed = sorted(key for key in own if own[key] != other.get(key, defaults[key]))
         if changed:
+            flags = ", ".join(_FLAGS.get(key, f"--{key.replace('_', '-')}") for key in changed)
             raise DataError(
-                f"{options.out}: was begun with another {', '.join(changed)}; "
-                "repeat those options or name a new folder"
+                f"{options.out}: was begun with another {flags}; repeat what was asked for then, "
+                "or name a new folder"
             )
         return
     path.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")

@@ -115,15 +115,16 @@ def test_a_folder_from_before_an_option_was_there_goes_on(rendered: Path, avatar
     del known["is_strangers"]
     path.write_text(json.dumps(known))
     assert synthesise(options(avatars, rendered), 1, lambda _v, _f: None).resumed == CLIPS
-    with pytest.raises(DataError, match="was begun with another is_strangers;"):
+    with pytest.raises(DataError, match="was begun with another --strangers;"):
         synthesise(options(avatars, rendered, is_strangers=True), 1, lambda _v, _f: None)
     path.write_text(whole)
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"seed": 2}, "seed"), ({"size": (128, 96), "xlsx": True}, "size, xlsx"),
-     ({"layout": "B"}, "layout"), ({"people": {"m002": "train"}}, "people")],
+    [({"seed": 2}, "--seed"), ({"size": (128, 96), "xlsx": True}, "--size, --no-xlsx"),
+     ({"layout": "B"}, "--layout"), ({"length_s": 3.0}, "--length-s"),
+     ({"people": {"m002": "train"}}, "--people, --validate or --test")],
 )  # fmt: skip
 def test_a_folder_begun_with_other_options_is_refused(
     rendered: Path, avatars: Path, changes: dict[str, object], named: str
