@@ -17,7 +17,7 @@ FINGERS = 5
 """Thumb, index, middle, ring, little."""
 FACE = (
     "brow_raise", "brow_inner", "brow_lower", "lid_close", "squint", "smile", "frown", "lip_press",
-    "lip_roll", "jaw_open", "cheek_puff", "lip_pucker", "nose_wrinkle",
+    "lip_roll", "lips_part", "jaw_open", "cheek_puff", "lip_pucker", "nose_wrinkle",
 )  # fmt: skip
 """Channels of the face, each 0..1."""
 

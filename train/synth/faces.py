@@ -31,6 +31,8 @@ _SHIFTS: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
                   "MBottomLip": (0, 0.5, -0.6), "?MouthBottom": (0, 0.42, -0.55),
                   "?MouthCorner": (0.15, -0.1, -0.2)},
     "lip_roll": {"?MouthCorner": (0.25, -0.05, -0.1)},
+    "lips_part": {"MUpperLip": (0, 0.35, 0), "?Upperlip": (0, 0.35, 0),
+                  "MBottomLip": (0, -0.45, 0.05), "?MouthBottom": (0.1, -0.4, 0.05)},
     "jaw_open": {},
     "cheek_puff": {"?Cheek": (1.2, -0.3, 0.9), "?Masseter": (1.6, 0.1, 0.8),
                    "?MouthCorner": (-0.35, 0, 0.3), "?Caninus": (0.5, 0, 0.9)},
@@ -59,6 +61,8 @@ _MORPHS: Mapping[str, Mapping[str, float]] = {
                   "AK_37_MouthPressRight": 0.7, "AK_40_MouthRollLower": 0.6,
                   "AK_41_MouthRollUpper": 0.6},
     "lip_roll": {"AK_46_MouthStretchLeft": 0.2, "AK_47_MouthStretchRight": 0.2},
+    "lips_part": {"AK_48_MouthUpperUpLeft": 0.6, "AK_49_MouthUpperUpRight": 0.6,
+                  "AK_34_MouthLowerDownLeft": 0.7, "AK_35_MouthLowerDownRight": 0.7},
     "jaw_open": {"AK_25_JawOpen": 0.8},
     "cheek_puff": {"AK_06_CheekPuff": 1.0, "AU_13_CheekPuffer": 0.5},
     "lip_pucker": {"AK_38_MouthPucker": 0.9},
@@ -83,19 +87,22 @@ inside of f003's lower lip came through the skin below it."""
 POSITIVE, NEGATIVE = 1, 0
 _FACES: Mapping[int, tuple[Mapping[str, float], ...]] = {
     POSITIVE: (
-        {"smile": 0.9, "squint": 0.6},
-        {"smile": 0.75, "squint": 0.35, "brow_raise": 0.35},
-        {"smile": 1.0, "squint": 0.7, "jaw_open": 0.3},
-        {"smile": 0.6, "brow_raise": 0.2, "squint": 0.25},
+        {"smile": 0.95, "squint": 0.5},
+        {"smile": 1.15, "squint": 0.6, "lips_part": 0.8},
+        {"smile": 1.3, "squint": 0.8, "lips_part": 1.1},
+        {"smile": 1.2, "squint": 0.7, "lips_part": 0.8, "jaw_open": 0.3},
     ),
     NEGATIVE: (
-        {"frown": 0.9, "brow_inner": 0.9},
-        {"brow_lower": 0.95, "lip_press": 0.35, "squint": 0.3, "frown": 0.4},
-        {"frown": 0.7, "brow_lower": 0.6, "nose_wrinkle": 0.5},
-        {"frown": 0.85, "brow_inner": 0.5, "lid_close": 0.22},
+        {"frown": 1.0, "brow_inner": 1.0},
+        {"brow_lower": 1.05, "lip_press": 0.35, "squint": 0.3, "frown": 0.45},
+        {"frown": 0.75, "brow_lower": 0.7, "nose_wrinkle": 0.6, "lips_part": 0.4},
+        {"frown": 0.95, "brow_inner": 0.55, "lid_close": 0.22},
     ),
-}
-"""Emotion -> faces that show it: joy of several kinds; sadness, anger, disgust, dejection."""
+}  # fmt: skip
+"""Emotion -> faces that show it: smiles, most of them with teeth; sadness, anger, disgust,
+dejection."""
+_BROWS, _LIPS = 0.4, 0.25
+"""How often brows are raised, and lips apart, whatever is felt."""
 
 
 def draw_features(rng: np.random.Generator) -> dict[str, Floats]:
@@ -186,13 +193,14 @@ def feel(rng: np.random.Generator, controls: Controls, emotion: int | None, leve
         emotion: index into `train.labels.EMOTIONS`, or None.
         level: float32 [T] 0..1: how much of it shows now.
     """
+    _at_rest(rng.spawn(1)[0], controls)
     if emotion is None:
-        channel = rng.choice(["smile", "frown", "brow_raise", "brow_lower"])
+        channel = rng.choice(["smile", "frown", "brow_inner", "brow_lower"])
         controls.face[str(channel)] += level * np.float32(rng.uniform(0.0, 0.22))
         return
     first, second = rng.choice(len(_FACES[emotion]), 2, replace=False)
     share = rng.uniform(0.0, 0.35)
-    strength = rng.uniform(0.75, 1.1)
+    strength = rng.uniform(0.8, 1.15)
     for which, part in ((first, 1 - share), (second, share)):
         for channel, size in _FACES[emotion][which].items():
             factor = np.float32(size * part * strength * rng.uniform(0.85, 1.15))
@@ -201,3 +209,11 @@ def feel(rng: np.random.Generator, controls: Controls, emotion: int | None, leve
     controls.chest += level * np.float32(0.07 * upright)
     controls.head[:, 0] -= level * np.float32(0.08 * upright)
     controls.shrug -= level[:, None] * np.float32(0.5 * upright)
+
+
+def _at_rest(rng: np.random.Generator, controls: Controls) -> None:
+    """Brows that are raised and lips that are apart, as some people's are whatever they feel."""
+    if rng.random() < _BROWS:
+        controls.face["brow_raise"] += np.float32(rng.uniform(0.0, 0.6))
+    if rng.random() < _LIPS:
+        controls.face["lips_part"] += np.float32(rng.uniform(0.0, 0.5))

@@ -100,6 +100,29 @@ def test_emotions_show_in_faces_and_in_between_shows_little(man: Body, seed: int
     assert max(plain["smile"].mean(), plain["frown"].mean()) < 0.25
 
 
+def test_neither_raised_brows_nor_lips_apart_tell_an_emotion(man: Body) -> None:
+    t = np.arange(0, 6, 0.5)
+    for emotion in (POSITIVE, NEGATIVE, None):
+        seen = [idle(np.random.default_rng(k), man, t, emotion).face for k in range(60)]
+        raised = [face["brow_raise"].min() > 0 for face in seen]
+        apart = [face["lips_part"].min() > 0 for face in seen]
+        assert 0.2 < np.mean(raised) < 0.6
+        assert np.mean(apart) > 0.1
+
+
+def test_lips_that_part_lay_the_teeth_bare(man: Body) -> None:
+    def gap(amount: float) -> float:
+        c = face(man, None, 0)
+        for name in FACE:
+            c.face[name][:] = 0
+        c.face["lips_part"][:] = amount
+        bones, _ = pose(man, c)
+        apart = bone(man, bones, "MUpperLip") - bone(man, bones, "MBottomLip")
+        return float(np.linalg.norm(apart, axis=-1).mean())
+
+    assert gap(1.0) > gap(0.0) + 0.5
+
+
 def test_emotion_indices_are_those_of_the_labels() -> None:
     assert (EMOTIONS[POSITIVE], EMOTIONS[NEGATIVE]) == ("positive", "negative")
 

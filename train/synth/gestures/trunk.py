@@ -35,7 +35,8 @@ def deep_breath(
     c.shrug += inhale[:, None] * np.float32(rng.uniform(0.8, 2.2))
     c.face["cheek_puff"] += puff * np.float32(rng.uniform(0.7, 1.1))
     c.face["lip_pucker"] += puff * np.float32(rng.uniform(0.1, 0.5))
-    c.face["jaw_open"] *= 1 - puff
+    for channel in ("jaw_open", "lips_part"):
+        c.face[channel] *= 1 - puff
     c.head[:, 0] -= inhale * np.float32(rng.uniform(0.0, 0.1))
 
 
@@ -76,7 +77,7 @@ def head_up(rng: np.random.Generator, c: Controls, body: Body, start: float, end
 def press_lips(rng: np.random.Generator, c: Controls, body: Body, start: float, end: float) -> None:
     """Class 28: lips pressed together, drawn in or thin; nobody speaks meanwhile."""
     e = bump(c.t, start, end, 0.25, 0.3)
-    for channel in ("jaw_open", "lip_pucker", "lip_press", "smile"):
+    for channel in ("jaw_open", "lips_part", "lip_pucker", "lip_press", "smile"):
         c.face[channel] *= 1 - e
     c.face["lip_roll"] += e * np.float32(rng.uniform(0.75, 0.95))
     c.face["frown"] += e * np.float32(rng.uniform(0, 0.35))
