@@ -1,9 +1,9 @@
-"""What a stage begins with: chance, then public checkpoints, then what earlier stages have learnt.
+"""What a stage begins with: chance, then checkpoints, then what earlier stages have learnt.
 
 - A branch takes the public weights of its own model.
-- Fusion takes the branches as their stages left them; where a branch had no stage, its public
-  weights.
-- A checkpoint of Tells, given for a stage, replaces all of that.
+- Fusion takes the branches as their stages left them in this run; where a branch had no stage, its
+  public weights.
+- A checkpoint of Tells, given for a stage, stands in place of chance and of public weights.
 
 Our classes and our skeleton are not the publishers': AGCN's input norm and learned graphs start
 anew even where they would fit in size, and so do the public classifiers that we do not use.
@@ -145,10 +145,10 @@ def initial_net(recipe: Recipe, stage: str, run: Path, initial: Initial, seed: i
     if stage in initial.init:
         path = initial.init[stage]
         load_weights(net, load_checkpoint(path, recipe), str(path))
-        return net
-    for name, path in initial.public.items():
-        if stage in (PUBLIC[name].stage, "fusion"):
-            _load_public(net, name, path, recipe)
+    else:
+        for name, path in initial.public.items():
+            if stage in (PUBLIC[name].stage, "fusion"):
+                _load_public(net, name, path, recipe)
     for before, prefix in BRANCHES.items():
         path = run / before / "best.pt"
         if stage == "fusion" and path.exists():

@@ -7,19 +7,22 @@ camera may fail to show it. A branch hands on only its own weights.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.annotations import DataError
 from train.dataset import BETWEEN, UNLABELLED
-from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net
+from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net, build_net
 from train.places import PLACES, LandmarksProbe, PlacesProbe, places_loss
 from train.recipes import Recipe
 
 BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
 """Stage -> which weights it hands on, by their names' beginning."""
 STAGES = (*BRANCHES, "fusion")
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class StageConfig:
     branch_lr: float = 1.0
     """Share of `lr` for the branches while they are fused."""
     frozen: str = ""
-    """Branches that learn nothing while they are fused, by their stages, as `rgb` or `rgb,face`:
-    without `rgb` a step of the demo takes two thirds of its time on two cores."""
+    """What learns nothing: branches while they are fused, by their stages, as `rgb,face`, or any
+    weights by the beginning of their names, as `emotion.swinface.backbone`. Without `rgb` a step of
+    the demo takes two thirds of its time on two cores."""
     weight_decay: float = 0.05
     warmup: float = 0.05
     """Share of the steps in which the rate rises; then it falls as a cosine."""
@@ -62,8 +66,6 @@ class StageConfig:
             (0 <= self.warmup <= 1, "warmup must be a share, 0 to 1"),
             (0 <= self.label_smoothing < 1 and 0 <= self.ema < 1,
              "label_smoothing and ema must be at least 0 and less than 1"),
-            (set(self.frozen_branches) <= set(BRANCHES),
-             f"frozen must be of {', '.join(BRANCHES)}"),
         )  # fmt: skip
         for holds, expected in ranges:
             if not holds:
@@ -73,8 +75,8 @@ class StageConfig:
             raise ValueError("a value must be a finite number")
 
     @property
-    def frozen_branches(self) -> tuple[str, ...]:
-        """The stages of `frozen`."""
+    def frozen_names(self) -> tuple[str, ...]:
+        """The entries of `frozen`."""
         return tuple(name for name in self.frozen.split(",") if name)
 
 
@@ -129,6 +131,14 @@ class StageNet(nn.Module):
         if stage == "face" and not isinstance(net, MicroGestureNet):
             self.landmarks = LandmarksProbe(net.emotion.swinface.config)
 
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but frozen batch norms stay as they are."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _NORMS) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
     def forward(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """float32 [B, num_classes] of each task that the stage can tell.
 
@@ -162,16 +172,20 @@ def tasks_of(net: Net) -> tuple[str, ...]:
     return ("micro_gesture",) if isinstance(net, MicroGestureNet) else ("emotion",)
 
 
-def parameter_groups(net: nn.Module, stage: str, config: StageConfig) -> list[dict[str, object]]:
-    """Weights with and without decay; while fusing, branches learn more slowly, or not at all."""
-    frozen = tuple(f"net.{BRANCHES[name]}" for name in config.frozen_branches)
+def parameter_groups(net: StageNet, stage: str, config: StageConfig) -> list[dict[str, object]]:
+    """Weights with and without decay; while fusing, branches learn more slowly, or not at all.
+
+    Raises:
+        DataError: `frozen` names no weights of this network, or all that the stage could learn.
+    """
+    freeze(net, config)
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
-        is_branch = stage == "fusion" and ".fusion." not in name
-        if is_branch and name.startswith(frozen):
-            parameter.requires_grad_(False)
-            continue
-        groups.setdefault((is_branch, parameter.ndim > 1), []).append(parameter)
+        if parameter.requires_grad:
+            is_branch = stage == "fusion" and ".fusion." not in name
+            groups.setdefault((is_branch, parameter.ndim > 1), []).append(parameter)
+    if not any(p.requires_grad for p in net.net.parameters()):
+        raise DataError(f"{stage}.frozen: {config.frozen} leaves nothing that could learn")
     return [
         {
             "params": parameters,
@@ -180,6 +194,41 @@ def parameter_groups(net: nn.Module, stage: str, config: StageConfig) -> list[di
         }
         for (is_branch, decays), parameters in groups.items()
     ]
+
+
+def check_frozen(recipe: Recipe, configs: Mapping[str, StageConfig]) -> None:
+    """Make sure, before a run is begun, that what is frozen is there, and not all of it.
+
+    Raises:
+        DataError: it is not.
+    """
+    for stage, config in configs.items():
+        if config.frozen:
+            classes = {output.task: len(output.class_names) for output in recipe.outputs}
+            parameter_groups(StageNet(build_net(recipe.net), stage, classes), stage, config)
+
+
+def freeze(net: StageNet, config: StageConfig) -> None:
+    """Let what `frozen` names learn nothing; its batch norms keep their statistics, too.
+
+    Raises:
+        DataError: it names no weights of this network.
+    """
+    for entry in config.frozen_names:
+        start = f"net.{BRANCHES.get(entry, entry)}"
+        found = [
+            parameter
+            for name, parameter in net.named_parameters()
+            if name.startswith(start) and not (entry in BRANCHES and ".fusion." in name)
+        ]
+        if not found:
+            raise DataError(
+                f"frozen: expected {', '.join(BRANCHES)} or the beginning of the names of weights, "
+                f"as emotion.swinface.backbone, got {entry!r}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+    net.train(net.training)
 
 
 def loss_of(

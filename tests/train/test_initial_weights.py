@@ -107,7 +107,9 @@ def test_mvit_and_swinface_come_through_to_their_stages_and_to_fusion(tmp_path: 
         assert_same(state, own, "emotion.fusion.")
 
 
-def test_fusion_prefers_what_a_stage_has_learnt_and_init_prefers_its_file(tmp_path: Path) -> None:
+def test_fusion_takes_what_a_stage_has_learnt_then_its_file_then_public_ones(
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "run"
     (run / "rgb").mkdir(parents=True)
     save_checkpoint(run / "rgb" / "best.pt", tiny(), fresh(tiny(), 2).state_dict())
@@ -122,7 +124,9 @@ def test_fusion_prefers_what_a_stage_has_learnt_and_init_prefers_its_file(tmp_pa
     assert_same(state, fresh(tiny(), 5).state_dict(), "micro_gesture.")
     both = Initial(init={"fusion": init}, public=public)
     state = initial_net(tiny(), "fusion", run, both, 5).state_dict()
-    assert_same(state, fresh(tiny(), 3).state_dict(), "")
+    assert_same(state, fresh(tiny(), 2).state_dict(), "trunk.")
+    assert_same(state, fresh(tiny(), 3).state_dict(), "emotion.")
+    assert_same(state, fresh(tiny(), 3).state_dict(), "micro_gesture.")
     told = both.describe()
     assert told["init"]["fusion"]["file"] == str(init)
     assert len(told["public"]["swinface"]["sha256"]) == 64

@@ -26,6 +26,7 @@ from train.stages import (
     StageConfig,
     StageNet,
     default_stage,
+    freeze,
     loss_of,
     parameter_groups,
     stages_of,
@@ -158,6 +159,21 @@ def test_a_frozen_branch_has_no_rate_and_gets_no_gradient_but_what_fuses_it_has(
     sum(out.sum() for out in whole(feeds("rgb", "pose", "face")).values()).backward()
     assert all(p.grad is None for p in whole.net.trunk.parameters())
     assert whole.net.get_parameter("micro_gesture.fusion.gate.weight").grad is not None
+
+
+def test_frozen_weights_keep_even_the_statistics_of_their_norms() -> None:
+    whole = StageNet(net_of("joint"), "fusion", CLASSES)
+    freeze(whole, replace(CONFIG, frozen="micro_gesture,emotion.swinface.fam"))
+    before = {name: value.clone() for name, value in whole.state_dict().items()}
+    whole.train()
+    whole(feeds("rgb", "pose", "face"))
+    frozen = ("net.micro_gesture.", "net.emotion.swinface.fam.")
+    assert any(name.startswith(frozen) and "running_mean" in name for name in before)
+    for name, value in whole.state_dict().items():
+        if name.startswith(frozen):
+            assert torch.equal(value, before[name]), name
+    assert whole.net.get_parameter("emotion.swinface.backbone.patch.weight").requires_grad
+    assert not whole.net.get_parameter("micro_gesture.fusion.gate.weight").requires_grad
 
 
 def loss(labels: list[int], config: StageConfig = CONFIG, prior: float = 0.5) -> float:

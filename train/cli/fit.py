@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
     from train.initial_weights import Initial, check_files, check_public
     from train.recipes import RECIPES
     from train.run_folder import claim
+    from train.stages import check_frozen
     from train.store import open_store
     from train.training_data import Sources, check_sources
 
@@ -126,6 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for stage in configs:  # not days later, when it is its turn
         check_sources(recipe, stage, sources)
+    check_frozen(recipe, configs)
     options = _options(arguments, people) | initial.describe()
     check_files(initial, recipe)
     fabric = _fabric(arguments)
