@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from engines.errors import TellsError
+from engines.unread import go_on_unread
 from realtime.config import Config, load_config
 from realtime.errors import ConfigError
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         line on stderr says what was wrong, 130 = Ctrl-C came before it was done.
     """
     _open_stdout()
+    go_on_unread()
     code = 0
     try:
         code = _run(sys.argv[1:] if argv is None else argv)

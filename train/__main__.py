@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from engines.errors import TellsError
+from engines.unread import go_on_unread
 from train.cli import (
     bench,
     calibrate,
@@ -47,6 +48,7 @@ def main(
     arguments = parser.parse_args(argv, argparse.Namespace(checkpoints=checkpoints))
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no UTF-8
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
+    go_on_unread()
     try:
         arguments.run(arguments)
     except TellsError as error:

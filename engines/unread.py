@@ -1,0 +1,40 @@
+"""stderr that outlives its reader: progress bars and log lines must not end hours of work."""
+
+import os
+import sys
+from typing import Any, TextIO
+
+
+class Unread:
+    """A text stream that goes on into nothing when its reader has gone (`2>&1 | head`)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As ever; what nobody reads is lost."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._lose()
+            return len(text)
+
+    def flush(self) -> None:
+        """As ever."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._lose()
+
+    def _lose(self) -> None:
+        """What is left in the buffer, and all that follows, goes nowhere."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def go_on_unread() -> None:
+    """Let this process's stderr outlive its reader; a second call does nothing."""
+    if sys.stderr is not None and not isinstance(sys.stderr, Unread):
+        sys.stderr = Unread(sys.stderr)

@@ -1,0 +1,34 @@
+"""Unread: stderr outlives its reader."""
+
+import os
+import sys
+
+import pytest
+
+from engines.unread import Unread, go_on_unread
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closed pipes are reported otherwise elsewhere")
+def test_what_nobody_reads_is_lost_and_nothing_else() -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8", buffering=1) as pipe:
+        stream = Unread(pipe)
+        stream.write("heard\n")
+        assert os.read(reading, 100) == b"heard\n"
+        os.close(reading)
+        for _ in range(3):
+            stream.write("unheard\n")
+            stream.flush()
+        assert stream.fileno() == pipe.fileno()
+    assert pipe.closed  # and its last flush did not fail
+
+
+def test_it_is_put_in_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    go_on_unread()
+    first = sys.stderr
+    go_on_unread()
+    assert sys.stderr is first
+    monkeypatch.setattr(sys, "stderr", None)
+    go_on_unread()
+    assert sys.stderr is None
