@@ -4,13 +4,18 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from engines.bundle import load_bundle
+from tests.conftest import PROJECT
 from tests.train.tiny_recipe import tiny
-from train.checkpoint import load_checkpoint, save_checkpoint
+from train.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from train.export import run_torch
 from train.models.download import CheckpointError
-from train.recipes import dump_recipe
+from train.models.heads import build_net
+from train.recipes import demo, dump_recipe
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b.count": torch.tensor(3)}
 
@@ -59,3 +64,13 @@ def test_weights_that_are_no_tensors_are_refused(weights: object, tmp_path: Path
     torch.save({"recipe": dump_recipe(tiny()), "state_dict": weights}, path)
     with pytest.raises(CheckpointError, match="expected a dict of tensors as its state_dict"):
         load_checkpoint(path, tiny())
+
+
+def test_the_weights_that_are_shipped_to_train_on_are_the_demo_bundle_s() -> None:
+    bundle, path = load_bundle(PROJECT / "assets/demo"), PROJECT / "assets/demo_weights.pt"
+    net = build_net(demo().net).eval()
+    load_weights(net, load_checkpoint(path, demo()), str(path))
+    golden = bundle.golden()
+    for name, computed in run_torch(net, bundle.manifest, golden.feeds).items():
+        expected = golden.outputs[name]
+        assert np.abs(computed - expected).max() < 0.02 * expected.std()  # they are float16
