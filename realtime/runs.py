@@ -81,17 +81,10 @@ def run_analyze(
         status = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
         recording = stack.enter_context(
             Recording(
-                out,
-                command="analyze",
-                source=source.id,
-                lineup=lineup,
-                device=device,
-                runtime=runtime,
-                stage_ms=stages.median_ms,
-                truth=truth,
-                has_video=has_video,
+                out, command="analyze", source=source.id, lineup=lineup, device=device,
+                runtime=runtime, stage_ms=stages.median_ms, truth=truth, has_video=has_video,
             )
-        )
+        )  # fmt: skip
         is_ended = stack.enter_context(ended_by_signals())
         snapshots = analyze(
             _with_progress(source, is_ended),

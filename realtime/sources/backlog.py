@@ -21,6 +21,8 @@ KEYS_APART_S: Final = 1.0
 """Of key frames, too, no more are decoded meanwhile: in some streams every picture is one."""
 MEMORY_S: Final = 60.0
 """The least delay is that of so many seconds: clocks of cameras run a little fast or slow."""
+_MOST: Final = 10_000
+"""Delays that are kept: more than any camera sends packets in `MEMORY_S`."""
 JUMP_S: Final = 5.0
 """So far ahead of the clock from packet to packet, the stamps have begun anew."""
 
@@ -33,7 +35,7 @@ class Backlog:
         self.num_skipped = 0
         """Packets that were left out, each of a picture."""
         self._source = source
-        self._delays: deque[tuple[float, float]] = deque()
+        self._delays: deque[tuple[float, float]] = deque(maxlen=_MOST)
         """(when, how long): the least, and later ones that may be the least when it is too old."""
         self._last: tuple[float, float] | None = None
         self._late_since: float | None = None
