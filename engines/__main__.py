@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engines.errors import RuntimeUnavailable, TellsError
+from engines.unread import go_on_unread
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
         sys.stdout.reconfigure(line_buffering=True, errors="replace")
+    go_on_unread()
     try:
         arguments = _parser().parse_args(argv)
         return int(arguments.run(arguments))

@@ -12,7 +12,7 @@ class Unread:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """As ever; what nobody reads is lost."""
+        """As ever, but what nobody reads is lost; how many characters were taken."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -20,7 +20,7 @@ class Unread:
             return len(text)
 
     def flush(self) -> None:
-        """As ever."""
+        """As ever, but what nobody reads is lost."""
         try:
             self._stream.flush()
         except BrokenPipeError:
@@ -28,7 +28,9 @@ class Unread:
 
     def _lose(self) -> None:
         """What is left in the buffer, and all that follows, goes nowhere."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

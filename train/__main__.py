@@ -59,8 +59,7 @@ def main(
         print(told, file=sys.stderr)
         return 130
     except BrokenPipeError:  # as of `| head`: whatever is left would be said at exit
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 

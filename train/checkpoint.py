@@ -14,7 +14,7 @@ from train.models.pretrained import UNREADABLE
 from train.recipes import Recipe, dump_recipe
 
 WEIGHTS_NAME = "weights.pt"
-"""In a bundle's folder: its graph has them folded and turned: nobody can train on that."""
+"""In a bundle that keeps them: in its graph they are folded, and cannot be trained on."""
 _KEYS = {"recipe", "state_dict"}
 _FEEDING = frozenset({"inputs.0.dtype", "net.pixels"})
 """Who normalises pictures: no weight depends on it, and recipes of old fed floats."""

@@ -228,7 +228,7 @@ def freeze(net: StageNet, config: StageConfig) -> None:
             )
         for parameter in found:
             parameter.requires_grad_(False)
-    net.train(net.training)
+    net.train(net.training)  # norms that are frozen now
 
 
 def loss_of(
