@@ -239,6 +239,16 @@ def test_the_page_fits_a_phone_and_comes_back_after_a_lost_connection(
         expect(tab.at("emotion-note")).to_contain_text("still inferred")
 
 
+def test_in_a_laptops_window_the_status_line_covers_nothing(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    with playing(opened[1]), Tab(browser, opened[0].url, width=1366, height=625) as tab:
+        expect(tab.at("events").locator("li").first).to_contain_text("88%")
+        boxes = {c: tab.page.locator(c).bounding_box() for c in (".status", ".events", ".stage")}
+        bottoms = {name: box["y"] + box["height"] for name, box in boxes.items() if box}
+        assert max(bottoms[".events"], bottoms[".stage"]) < 625 - 40 < bottoms[".status"] <= 625
+
+
 def test_a_shared_page_offers_watching_and_the_own_camera_only(browser: Browser) -> None:
     with (
         fake_page(host="0.0.0.0", emotion=False) as (page, session),
