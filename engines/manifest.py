@@ -13,9 +13,11 @@ from pydantic.dataclasses import dataclass
 from engines.errors import ManifestError
 from engines.skeleton import LAYOUTS
 from engines.tensor_specs import (
+    HANDS,
     STRICT,
     Count,
     FaceInput,
+    HandInput,
     InputSpec,
     OutputSpec,
     PoseInput,
@@ -208,6 +210,8 @@ class Manifest:
                     f"input {i.name}: sampling.span_s {i.sampling.span_s} exceeds window.span_s "
                     f"{self.window.span_s}"
                 )
+            if isinstance(i, HandInput):
+                LAYOUTS[self.perception.layout].indices([*HANDS[0], *HANDS[1]])
         for what, names in (
             ("input names", _feed_names(self.inputs)),
             ("file names", [*(g.file for g in self.graphs), self.golden.file]),
@@ -239,10 +243,8 @@ class Manifest:
         shapes: dict[str, tuple[int, ...]] = {}
         for i in self.inputs:
             shapes[i.name] = tuple(i.shape)
-            if isinstance(i, PoseInput):
-                shapes[i.mask] = tuple(i.shape[1:])
-            elif isinstance(i, FaceInput):
-                shapes[i.mask] = (i.shape[0],)
+            if not isinstance(i, RgbInput):
+                shapes[i.mask] = i.mask_shape
         return shapes
 
     @property

@@ -17,10 +17,12 @@ from engines.errors import WindowError
 from engines.manifest import Manifest, OutputSpec
 from engines.skeleton import LAYOUTS, SkeletonLayout, convert
 from engines.tensor_specs import (
+    HANDS,
     HIPS,
     SHOULDERS,
     FaceInput,
     FeedArray,
+    HandInput,
     PoseInput,
     RgbInput,
     Sampling,
@@ -30,6 +32,7 @@ from engines.window import Window
 
 Floats = NDArray[np.float32]
 _TIE_S = 1e-6  # of two samples equally near (to float rounding) the earlier one is taken
+_KNUCKLES = 1.15  # from the wrist to the middle of a hand, in lengths from it to the knuckles
 _SHORTEST = 1e-3  # px or m: a body scale below this is a degenerate pose
 
 
@@ -59,6 +62,8 @@ def preprocess(windows: Sequence[Window], manifest: Manifest) -> dict[str, FeedA
             _fill_rgb(window, spec, feeds[spec.name][b])
         elif isinstance(spec, PoseInput):
             _fill_pose(window, spec, feeds[spec.name][b], feeds[spec.mask][b])
+        elif isinstance(spec, HandInput):
+            _fill_hands(window, spec, feeds[spec.name][b], feeds[spec.mask][b])
         else:
             _fill_faces(window, spec, feeds[spec.name][b], feeds[spec.mask][b])
     return feeds
@@ -196,6 +201,38 @@ def _fill_faces(window: Window, spec: FaceInput, out: Floats, mask: Floats) -> N
         for c, plane in enumerate(cv2.split(crop)):
             cv2.LUT(plane, tables[c], dst=out[k, c])
         mask[k] = 1.0
+
+
+def _fill_hands(window: Window, spec: HandInput, out: Floats, mask: Floats) -> None:
+    """Fill `out`, [T, 2, 3, S, S], and `mask`, [T, 2]."""
+    nearest, near = sample(window.t, spec.sampling)
+    joints = np.array([LAYOUTS[window.layout].indices(hand) for hand in HANDS])
+    tables = _tables(spec.mean, spec.std)
+    for k, index in enumerate(nearest):
+        for side, hand in enumerate(joints):
+            wrist, *knuckles = window.xy[index, hand]
+            middle = wrist + np.float32(_KNUCKLES) * (np.mean(knuckles, axis=0) - wrist)
+            if not near[k] or not (window.conf[index, hand] >= spec.min_conf).all():
+                continue
+            crop = _cut(window.rgb[index], middle, spec.size)
+            if crop is None:
+                continue
+            for c, plane in enumerate(cv2.split(crop)):
+                cv2.LUT(plane, tables[c], dst=out[k, side, c])
+            mask[k, side] = 1.0
+
+
+def _cut(image: NDArray[np.uint8], middle: Floats, side: int) -> NDArray[np.uint8] | None:
+    """A square about a point, black beyond the picture; None if the point is not in it."""
+    height, width = image.shape[:2]
+    if not ((middle >= 0) & (middle < (width, height))).all():
+        return None
+    left, top = np.floor(middle).astype(int) - side // 2
+    out = np.zeros((side, side, 3), np.uint8)
+    rows, columns = slice(max(top, 0), top + side), slice(max(left, 0), left + side)
+    part = image[rows, columns]
+    out[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]] = part
+    return out
 
 
 def _fill_pose(window: Window, spec: PoseInput, out: Floats, mask: Floats) -> None:

@@ -24,6 +24,10 @@ FeedArray = NDArray[np.float32 | np.uint8]
 Feeds = Mapping[str, FeedArray]
 SHOULDERS = ("left_shoulder", "right_shoulder")
 HIPS = ("left_hip", "right_hip")
+HANDS = tuple(
+    tuple(f"{side}_{j}" for j in ("wrist", "index", "pinky")) for side in ("left", "right")
+)
+"""For each hand the joints that say where it is; the last two are knuckles."""
 SCALE_JOINTS = {"shoulders": SHOULDERS, "torso": SHOULDERS + HIPS, "none": ()}
 """Which joints each `PoseInput.scale` measures."""
 
@@ -115,6 +119,11 @@ class PoseInput:
         _require_shape(self.name, self.shape, (3, self.sampling.frames, layout.num_joints))
         return self
 
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """[T, V]."""
+        return self.shape[1:]
+
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class FaceInput:
@@ -140,8 +149,49 @@ class FaceInput:
         _require_shape(self.name, self.shape, (self.sampling.frames, 3, self.size, self.size))
         return self
 
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """[T]."""
+        return self.shape[:1]
 
-InputSpec = Annotated[RgbInput | PoseInput | FaceInput, Field(discriminator="modality")]
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class HandInput:
+    """Pictures of the hands: float32 [B, T, 2, 3, S, S] = (RGB / 255 - mean) / std, left first.
+
+    Each is cut out of a stored frame, pixel for pixel, about the knuckles as the pose has them; its
+    mask, float32 [B, T, 2], is 1 where it is. What reaches over the frame's edge is black.
+    """
+
+    modality: Literal["hand"]
+    name: str
+    mask: str
+    """Name of the mask input."""
+    shape: tuple[Count, Literal[2], Count, Count, Count]
+    """[T, 2, 3, S, S], without the batch."""
+    dtype: Literal["float32"]
+    sampling: Sampling
+    size: Count
+    """S, px of the stored frame."""
+    min_conf: Share
+    """Below this confidence of wrist or knuckles a hand is missing."""
+    mean: Triple
+    std: tuple[Positive, Positive, Positive]
+    missing: Literal["zero"]
+    """Missing hands are 0 after normalisation, and 0 in the mask."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "HandInput":
+        _require_shape(self.name, self.shape, (self.sampling.frames, 2, 3, self.size, self.size))
+        return self
+
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """[T, 2]."""
+        return self.shape[:2]
+
+
+InputSpec = Annotated[RgbInput | PoseInput | FaceInput | HandInput, Field(discriminator="modality")]
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)

@@ -106,7 +106,7 @@ def _filled(images: Image) -> NDArray[np.intp]:
 
 
 def _flipped(images: Image) -> Image:
-    out = np.zeros_like(images)
+    out = np.zeros(images.shape, np.uint8)
     for k in _filled(images):
         out[k] = images[k, :, ::-1]
     return out
@@ -121,7 +121,7 @@ def _reframed(rng: np.random.Generator, window: Window, how: Augmentation) -> Wi
     scale = np.array([zoom * stretch, zoom / stretch])
     move = rng.uniform(-how.shift, how.shift, 2) * (w, h) + (1 - scale) * (w / 2, h / 2)
     matrix = np.column_stack([np.diag(scale), move]).astype(np.float32)
-    rgb = np.zeros_like(window.rgb)
+    rgb = np.zeros(window.rgb.shape, np.uint8)
     for k in _filled(window.rgb):
         rgb[k] = cv2.warpAffine(window.rgb[k], matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
     xy = window.xy * scale + move
@@ -138,7 +138,7 @@ def _bent(rng: np.random.Generator, faces: Image, size: float) -> Image:
     turned = centred @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     smooth = cv2.resize(field.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     places = turned * stretch + (w / 2, h / 2) + smooth * (w, h)
-    out = np.zeros_like(faces)
+    out = np.zeros(faces.shape, np.uint8)
     for k in _filled(faces):
         out[k] = cv2.remap(
             faces[k], places.astype(np.float32), None, cv2.INTER_LINEAR,  # type: ignore[call-overload]
@@ -157,7 +157,7 @@ def _developed(rng: np.random.Generator, images: Image, how: Augmentation) -> Im
     levels = np.arange(256)[:, None]
     table = np.clip(((levels - 110) * contrast + 110) * exposure * balance, 0, 255)
     lut = table.astype(np.uint8)[None]
-    out = np.zeros_like(images)
+    out = np.zeros(images.shape, np.uint8)
     grain = rng.normal(0, noise, (images.shape[1] + 16, images.shape[2] + 16)).astype(np.int16)
     for k in _filled(images):
         image = np.asarray(cv2.LUT(images[k], lut), np.uint8)

@@ -165,8 +165,8 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
             recipe: says how tensors are made.
             how: the augmentation; None for none.
             seed: of the augmentation.
-            only: make the tensors of this modality (rgb, pose, face) alone; pictures that are not
-                needed then are not decoded.
+            only: make the tensors of this modality (rgb, pose, face, hand) alone; pictures that
+                are not needed then are not decoded.
         """
         self._store, self._examples, self._how, self._seed = store, chosen, how, seed
         self._only = only

@@ -141,5 +141,5 @@ def made_windows(
 
     if stage == "face":
         return FaceDataset(avatars, names, recipe, _ENDLESS, seed)
-    only = "rgb" if stage == "rgb" else None
+    only = None if stage == "fusion" else stage
     return SceneDataset(avatars, names, recipe, _ENDLESS, seed, only=only)

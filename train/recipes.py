@@ -22,7 +22,6 @@ from engines.manifest import (
     OutputSpec,
     PoseInput,
     RgbInput,
-    Sampling,
     Thresholds,
     WindowSpec,
 )
@@ -31,25 +30,19 @@ from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
 from train.models.fusion import (
-    FaceMapConfig,
     InterFusionConfig,
+    MapConfig,
     SceneConfig,
     TokenClock,
     TokenFusionConfig,
 )
+from train.models.hands import HandNetConfig
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig, mvit_v2_s
 from train.models.pixels import PixelsConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig, swinface_expression
+from train.recipe_inputs import DEMO, DEMO_HANDS, FULL, POSE_LAYOUT, SPAN_S
 
-_SPAN_S = 2.13
-"""16 frames at 7.5 Hz, the clip of the public MViTv2-S; iMiGUE's gestures last 2.5 s on average."""
-_TOLERANCE_S = 0.1
-"""Wider than half a frame of a 7.5 Hz camera, narrower than the shortest gestures."""
-_POSE_LAYOUT = "upper25"
-_MIN_CONF = 0.3
-"""Hands at the face stay in: at 0.5 an index finger is lost in 12 % of the frames of a real clip of
-such movements, at 0.3 in none; joints outside the picture score below 0.3 all the same."""
 _CROP = CropRule(scale=2.8, shift=0.3, slack=0.1, tau_s=0.5)
 """From 1.1 shoulder widths above the shoulders to 1.7 below: a hand on the head, to the hips."""
 _INTENDED_USE = (
@@ -91,30 +84,31 @@ class Recipe:
 
 def micro_gesture() -> Recipe:
     """Full size, one task: MViTv2-S and 2s-AGCN, joined by CrossModalTokenFusion."""
-    rgb, pose, _ = _FULL_INPUTS
+    rgb, pose, _ = FULL
     net = NetConfig(mvit_v2_s(), _full_gesture(), None, _pixels(rgb))
     return _recipe("micro_gesture", net, (rgb, pose))
 
 
 def emotion() -> Recipe:
     """Full size, one task: MViTv2-S and SwinFace, joined by InterFusion."""
-    rgb, _, face = _FULL_INPUTS
+    rgb, _, face = FULL
     net = NetConfig(mvit_v2_s(), None, _full_emotion(), _pixels(rgb))
     return _recipe("emotion", net, (rgb, face))
 
 
 def joint() -> Recipe:
     """Full size, both tasks on one MViTv2-S trunk."""
-    net = NetConfig(mvit_v2_s(), _full_gesture(), _full_emotion(), _pixels(_FULL_INPUTS[0]))
-    return _recipe("joint", net, _FULL_INPUTS)
+    net = NetConfig(mvit_v2_s(), _full_gesture(), _full_emotion(), _pixels(FULL[0]))
+    return _recipe("joint", net, FULL)
 
 
 def demo() -> Recipe:
     """`joint`, reduced so that two cores can train it: a quarter of frames and pixels.
 
-    Its picture shows a head 14 px from ear to ear, so gestures are told by face crops, too.
+    Its picture shows a head 14 px from ear to ear, so gestures are told by face crops and pictures
+    of the hands, too.
     """
-    return _recipe("demo", _demo_net(), _DEMO_INPUTS)
+    return _recipe("demo", _demo_net(), (*DEMO, DEMO_HANDS))
 
 
 RECIPES = {make.__name__: make for make in (micro_gesture, emotion, joint, demo)}
@@ -134,36 +128,6 @@ def dump_recipe(recipe: Recipe) -> str:
     """Indented JSON; two recipes are the same if their texts are."""
     values = TypeAdapter(Recipe).dump_python(recipe, mode="json")
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-
-
-def _inputs(
-    *, frames: int, side: int, storage: int, poses: int, faces: int, face_side: int
-) -> tuple[RgbInput, PoseInput, FaceInput]:
-    def sampling(count: int) -> Sampling:
-        return Sampling(frames=count, span_s=_SPAN_S, tolerance_s=_TOLERANCE_S)
-
-    rgb = RgbInput(
-        modality="rgb", name="rgb", shape=(3, frames, side, side), dtype="uint8",
-        sampling=sampling(frames), resize=storage, crop=side,
-        mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), missing="hold",
-    )  # fmt: skip
-    layout = LAYOUTS[_POSE_LAYOUT]
-    pose = PoseInput(
-        modality="pose", name="pose", mask="pose_mask", shape=(3, poses, layout.num_joints),
-        dtype="float32", sampling=sampling(poses), layout=layout.name,
-        coordinates="weak_perspective", root=("left_shoulder", "right_shoulder"),
-        root_per="window", scale="shoulders", min_conf=_MIN_CONF, missing="zero",
-    )  # fmt: skip
-    face = FaceInput(
-        modality="face", name="face", mask="face_mask", shape=(faces, 3, face_side, face_side),
-        dtype="float32", sampling=sampling(faces), size=face_side,
-        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), missing="zero",
-    )  # fmt: skip
-    return rgb, pose, face
-
-
-_FULL_INPUTS = _inputs(frames=16, side=224, storage=256, poses=64, faces=4, face_side=112)
-_DEMO_INPUTS = _inputs(frames=4, side=112, storage=128, poses=32, faces=2, face_side=112)
 
 
 def _pixels(rgb: RgbInput) -> PixelsConfig | None:
@@ -186,9 +150,10 @@ def _outputs(net: NetConfig) -> tuple[OutputSpec, ...]:
     return tuple(output for output, head in pairs if head is not None)
 
 
-def _recipe(name: str, net: NetConfig, inputs: tuple[InputSpec, ...]) -> Recipe:
-    storage = next(i.resize for i in inputs if isinstance(i, RgbInput))
-    window = WindowSpec(span_s=_SPAN_S, anchor=0.5, min_coverage=0.5, max_gap_s=0.5)
+def _recipe(
+    name: str, net: NetConfig, inputs: tuple[InputSpec, ...], *, storage: int = 256
+) -> Recipe:
+    window = WindowSpec(span_s=SPAN_S, anchor=0.5, min_coverage=0.5, max_gap_s=0.5)
     return Recipe(
         name=name, net=net, window=window, layout="mediapipe33", crop=_CROP,
         storage=(storage, storage), face_size=112, inputs=inputs, outputs=_outputs(net),
@@ -212,7 +177,7 @@ def _scene(mvit: MViTConfig, rgb: RgbInput) -> SceneConfig:
 
 def _gesture(
     mvit: MViTConfig, agcn: AGCNConfig, inputs: tuple[RgbInput, PoseInput], fusion: AttentionConfig,
-    faces: FaceMapConfig | None = None,
+    faces: MapConfig | None = None, hands: tuple[HandNetConfig, MapConfig] | None = None,
 ) -> MicroGestureConfig:  # fmt: skip
     rgb, pose = inputs
     stride = math.prod(agcn.strides)
@@ -229,13 +194,21 @@ def _gesture(
             rgb_dropout=0.1,
             pose_dropout=0.1,
             faces=faces,
+            hands=hands[1] if hands else None,
         ),
+        hands=hands[0] if hands else None,
     )
 
 
-def _face_map(swinface: SwinFaceConfig, face: FaceInput) -> FaceMapConfig:
+def _face_map(swinface: SwinFaceConfig, face: FaceInput) -> MapConfig:
     side = swinface.grid(len(swinface.depths) - 1)
-    return FaceMapConfig(sum(swinface.source_dims), _face_clock(face), (side, side), dropout=0.15)
+    return MapConfig(sum(swinface.source_dims), _face_clock(face), (side, side), dropout=0.15)
+
+
+def _hand_map() -> tuple[HandNetConfig, MapConfig]:
+    net, sampling = HandNetConfig(stem=24, widths=(48, 96, 128), grid=2), DEMO_HANDS.sampling
+    clock = TokenClock(sampling.frames, 1, sampling.span_s)
+    return net, MapConfig(net.widths[-1], clock, (net.grid, net.grid), dropout=0.1)
 
 
 def _face_clock(face: FaceInput) -> TokenClock:
@@ -262,22 +235,22 @@ def _emotion(
 
 
 def _agcn(**changes: Any) -> AGCNConfig:
-    layout = LAYOUTS[_POSE_LAYOUT]
+    layout = LAYOUTS[POSE_LAYOUT]
     return AGCNConfig(layout.bones, layout.num_joints, len(MICRO_GESTURES), **changes)
 
 
 def _full_gesture() -> MicroGestureConfig:
-    rgb, pose, _ = _FULL_INPUTS
+    rgb, pose, _ = FULL
     return _gesture(mvit_v2_s(), _agcn(), (rgb, pose), _attention(256, 8, 2, 4))
 
 
 def _full_emotion() -> EmotionConfig:
-    rgb, _, face = _FULL_INPUTS
+    rgb, _, face = FULL
     return _emotion(mvit_v2_s(), swinface_expression(), (rgb, face), _attention(256, 8, 2, 4))
 
 
 def _demo_net() -> NetConfig:
-    rgb, pose, face = _DEMO_INPUTS
+    rgb, pose, face = DEMO
     half, whole = (1, 2, 2), (1, 1, 1)
     mvit = MViTConfig(
         dims=(48, 96, 96, 192, 192, 192),
@@ -294,7 +267,9 @@ def _demo_net() -> NetConfig:
     )  # fmt: skip
     return NetConfig(
         mvit,
-        _gesture(mvit, agcn, (rgb, pose), _attention(96, 4, 2, 2), _face_map(swinface, face)),
+        _gesture(
+            mvit, agcn, (rgb, pose), _attention(96, 4, 2, 2), _face_map(swinface, face), _hand_map()
+        ),
         _emotion(mvit, swinface, (rgb, face), _attention(96, 4, 1, 2)),
         _pixels(rgb),
     )

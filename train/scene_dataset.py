@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from engines.preprocess import preprocess, sample
 from engines.skeleton import MEDIAPIPE33
-from engines.tensor_specs import FaceInput, RgbInput
+from engines.tensor_specs import FaceInput, HandInput, RgbInput
 from engines.window import Window
 from realtime.perception.crop import place_square
 from train.augment import Augmentation, augment
@@ -98,22 +98,26 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             recipe: says how tensors are made.
             length: how many windows.
             seed: of everything.
-            only: "rgb" for the region and `PLACES` alone; None for all inputs.
+            only: "rgb" for the region and `PLACES` alone, "hand" for the hands; None for all.
 
         Raises:
             AvatarError: an avatar is missing.
         """
         self._bodies = [measure(load_avatar(avatars, name)) for name in names]
         manifest = manifest_of(recipe)
-        self._rgb = next(spec for spec in manifest.inputs if isinstance(spec, RgbInput))
-        faces = [spec for spec in manifest.inputs if isinstance(spec, FaceInput)]
-        self._face = faces[0] if faces and only is None else None
         if only is not None:
-            manifest = replace(manifest, inputs=(self._rgb,))
-        self._manifest, self._is_whole = manifest, only is None
+            inputs = tuple(spec for spec in manifest.inputs if spec.modality == only)
+            manifest = replace(manifest, inputs=inputs)
+        rgb = [spec for spec in manifest.inputs if isinstance(spec, RgbInput)]
+        faces = [spec for spec in manifest.inputs if isinstance(spec, FaceInput)]
+        hands = [spec for spec in manifest.inputs if isinstance(spec, HandInput)]
+        self._pictured: tuple[RgbInput | HandInput, ...] = (*rgb, *hands)
+        self._face = faces[0] if faces else None
+        self._placed = rgb[0] if only == "rgb" else None
+        self._manifest = manifest
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
-        self._estimator = load_estimator() if self._is_whole else None
+        self._estimator = None if self._placed else load_estimator()
         self._renderers: dict[int, Renderer] = {}
         self._shown = Kept(self._shoot, AMONG)
         self._take = Kept(self._perform, 2 * _TAKES)
@@ -127,9 +131,9 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         arrays = preprocess([window], self._manifest)
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
         labels = {task: torch.tensor(shot.known.get(task, UNLABELLED)) for task in self._tasks}
-        if not self._is_whole:
-            sampled, _ = sample(window.t, self._rgb.sampling)
-            labels[PLACES] = torch.from_numpy(places_in(window, sampled, self._rgb))
+        if self._placed is not None:
+            sampled, _ = sample(window.t, self._placed.sampling)
+            labels[PLACES] = torch.from_numpy(places_in(window, sampled, self._placed))
         return feeds, labels
 
     def _perform(self, number: int) -> tuple[Body, Performance]:
@@ -211,7 +215,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         """uint8 [n, h, w, 3] of those that are looked at, as perception would cut them out."""
         storage, camera = self._manifest.perception.storage, scene.camera
         assert isinstance(camera, CutCamera)
-        looked_at = np.unique(sample(moment.t, self._rgb.sampling)[0])
+        instants = [sample(moment.t, spec.sampling)[0] for spec in self._pictured]
+        looked_at = np.unique(np.concatenate(instants))
         backdrop = paint(rng, storage)
         pictures = [self._drawn(body, moment, k, scene, backdrop, storage[0]) for k in looked_at]
         film, quality = draw_film(rng), int(rng.integers(60, 96))

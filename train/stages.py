@@ -15,12 +15,15 @@ from torch.nn import functional as F
 
 from train.annotations import DataError
 from train.dataset import BETWEEN, UNLABELLED
+from train.models.hands import HandsProbe
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net, build_net
 from train.places import PLACES, LandmarksProbe, PlacesProbe, places_loss
 from train.recipes import Recipe
 
-BRANCHES = {"pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion."}
-"""Stage -> which weights it hands on, by their names' beginning."""
+BRANCHES = {
+    "pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion.", "hand": "micro_gesture.hands.",
+}  # fmt: skip
+"""Stage -> which weights it hands on, by their names' beginning; later ones prevail."""
 STAGES = (*BRANCHES, "fusion")
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -84,6 +87,7 @@ _FULL = {
     "pose": StageConfig(steps=40_000, batch=128, lr=1e-3, eval_every=1000),
     "rgb": StageConfig(steps=30_000, batch=64, lr=1e-4, eval_every=1000),
     "face": StageConfig(steps=10_000, batch=64, lr=1e-4, eval_every=500),
+    "hand": StageConfig(steps=10_000, batch=64, lr=1e-3, eval_every=500),
     "fusion": StageConfig(steps=30_000, batch=64, lr=2e-4, branch_lr=0.1, eval_every=1000),
 }
 _DEMO = {
@@ -92,6 +96,7 @@ _DEMO = {
     ),
     "rgb": StageConfig(steps=4000, batch=16, lr=6e-4, ema=0.995, balance=0.7, eval_every=250),
     "face": StageConfig(steps=2000, batch=16, lr=6e-4, ema=0.99, balance=0.0, eval_every=200),
+    "hand": StageConfig(steps=3000, batch=16, lr=2e-3, ema=0.99, balance=0.7, eval_every=250),
     "fusion": StageConfig(
         steps=2000, batch=16, lr=6e-4, branch_lr=0.5, ema=0.995, balance=0.7, eval_every=200
     ),
@@ -105,7 +110,9 @@ def default_stage(recipe: Recipe, stage: str) -> StageConfig:
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
     """Those that a recipe has branches for, in order."""
-    has = {"pose": recipe.net.micro_gesture, "face": recipe.net.emotion}
+    gesture = recipe.net.micro_gesture
+    hands = gesture.hands if gesture else None
+    has = {"pose": gesture, "face": recipe.net.emotion, "hand": hands}
     return tuple(stage for stage in STAGES if has.get(stage, True) is not None)
 
 
@@ -127,6 +134,12 @@ class StageNet(nn.Module):
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
         self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
+        self.hands = None
+        if stage == "hand":
+            assert not isinstance(net, EmotionNet)
+            assert net.micro_gesture.hands is not None
+            config = net.micro_gesture.hands.config
+            self.hands = HandsProbe(config, num_classes["micro_gesture"])
         self.landmarks = None
         if stage == "face" and not isinstance(net, MicroGestureNet):
             self.landmarks = LandmarksProbe(net.emotion.swinface.config)
@@ -151,6 +164,10 @@ class StageNet(nn.Module):
         if self.stage == "pose":
             assert not isinstance(net, EmotionNet)
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
+        if self.hands is not None:
+            assert not isinstance(net, EmotionNet)
+            maps = net.micro_gesture.look_at(feeds["hand"])
+            return {"micro_gesture": self.hands(maps, feeds["hand_mask"])}
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
             faces, mask = net.emotion.features(feeds["face"]), feeds["face_mask"]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.preprocess import sample
-from engines.tensor_specs import FaceInput, InputSpec, RgbInput
+from engines.tensor_specs import FaceInput, HandInput, InputSpec, RgbInput
 from engines.window import Window
 from train.annotations import DataError
 from train.store_files import (
@@ -118,9 +118,9 @@ class Store:
         rgb = np.zeros((len(t), h, w, 3), np.uint8)
         faces = np.zeros((len(t), side, side, 3), np.uint8)
         has_face = frames["has_face"]
-        for k in _sampled(t, inputs, RgbInput):
+        for k in _sampled(t, inputs, (RgbInput, HandInput)):
             rgb[k] = self._picture(name, frames["rgb_at"][k])
-        for k in _sampled(t, inputs, FaceInput):
+        for k in _sampled(t, inputs, (FaceInput,)):
             if has_face[k]:
                 faces[k] = self._picture(name, frames["face_at"][k])
         return Window(
@@ -161,12 +161,12 @@ class Store:
 
 
 def _sampled(
-    t: NDArray[np.float64], inputs: Sequence[InputSpec] | None, kind: type
+    t: NDArray[np.float64], inputs: Sequence[InputSpec] | None, kinds: tuple[type, ...]
 ) -> NDArray[np.intp]:
-    """Which frames inputs of a kind look at."""
+    """Which frames inputs of some kinds look at."""
     if inputs is None:
         return np.arange(len(t))
-    chosen = [sample(t, spec.sampling)[0] for spec in inputs if isinstance(spec, kind)]
+    chosen = [sample(t, spec.sampling)[0] for spec in inputs if isinstance(spec, kinds)]
     return np.unique(np.concatenate(chosen)) if chosen else _NEVER
 
 

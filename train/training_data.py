@@ -94,7 +94,7 @@ def check_labels(recipe: Recipe, stage: str, sources: Sources) -> None:
         "micro_gesture": any(video.spans for video in videos),
         "emotion": any(video.emotion is not None for video in videos),
     }
-    alone = {"pose": ("micro_gesture",), "face": ("emotion",)}
+    alone = {"pose": ("micro_gesture",), "face": ("emotion",), "hand": ("micro_gesture",)}
     tasks = alone.get(stage, tuple(output.task for output in recipe.outputs))
     unknown = [task for task in tasks if not known[task]]
     if unknown and (stage != "rgb" or len(unknown) == len(tasks)):

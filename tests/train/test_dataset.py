@@ -210,11 +210,11 @@ def test_no_draw_shows_a_picture_that_was_not_decoded(store: Store) -> None:
 
 def test_at_any_speed_the_anchor_shows_the_same_instant(store: Store) -> None:
     """A gesture that ends at the middle of the window does so however fast time runs."""
-    rgb, pose, face = tiny().inputs
+    rgb, pose, *others = tiny().inputs
     assert isinstance(pose, PoseInput)
     sampling = replace(pose.sampling, frames=32)
     recipe = replace(
-        tiny(), inputs=(rgb, replace(pose, shape=(3, 32, 25), sampling=sampling), face)
+        tiny(), inputs=(rgb, replace(pose, shape=(3, 32, 25), sampling=sampling), *others)
     )
     example = Example("long", 2.0 + SPAN_S / 2, {})  # the first gesture ends at 2.0 s
     dataset = WindowDataset(store, [example], recipe, how=CALM, only="pose")

@@ -9,9 +9,9 @@ from torch import Tensor
 from train.models.attention import AttentionConfig
 from train.models.fusion import (
     CrossModalTokenFusion,
-    FaceMapConfig,
     InterFusion,
     InterFusionConfig,
+    MapConfig,
     SceneConfig,
     TokenClock,
     TokenFusionConfig,
@@ -27,7 +27,7 @@ GESTURE = TokenFusionConfig(
     attention=ATTENTION, num_classes=7, rgb_dropout=0.0, pose_dropout=0.0,
 )  # fmt: skip
 WITH_FACES = replace(
-    GESTURE, faces=FaceMapConfig(9, TokenClock(FACES, 1, 2.0), grid=(3, 2), dropout=0.0)
+    GESTURE, faces=MapConfig(9, TokenClock(FACES, 1, 2.0), grid=(3, 2), dropout=0.0)
 )
 EMOTION = InterFusionConfig(
     scene=SCENE, face_channels=9, face_clock=TokenClock(FACES, 1, 2.0),
@@ -243,7 +243,7 @@ def test_dropping_both_modalities_is_refused() -> None:
     with pytest.raises(ValueError, match="shares of at most 1"):
         replace(EMOTION, rgb_dropout=-0.1)
     with pytest.raises(ValueError, match=r"1\.5 must be a share"):
-        FaceMapConfig(9, TokenClock(FACES, 1, 2.0), grid=(3, 2), dropout=1.5)
+        MapConfig(9, TokenClock(FACES, 1, 2.0), grid=(3, 2), dropout=1.5)
 
 
 def test_steps_of_all_modalities_share_one_clock_in_seconds() -> None:

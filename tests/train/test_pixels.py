@@ -41,8 +41,8 @@ def part(recipe: Recipe, task: str) -> Recipe:
     elif task == "emotion":
         net = replace(net, micro_gesture=None)
     kept = [o for o in recipe.outputs if task in ("joint", o.task)]
-    gone = {"micro_gesture": "face", "emotion": "pose"}.get(task)
-    inputs = tuple(i for i in recipe.inputs if i.modality != gone)
+    gone = {"micro_gesture": ("face", "hand"), "emotion": ("pose", "hand")}.get(task, ())
+    inputs = tuple(i for i in recipe.inputs if i.modality not in gone)
     return replace(recipe, net=net, inputs=inputs, outputs=tuple(kept))
 
 

@@ -54,7 +54,7 @@ def test_heads_are_above_shoulders_and_mostly_in_the_picture(dataset: SceneDatas
 
 def test_fusion_gets_faces_and_poses_as_estimated(whole: SceneDataset) -> None:
     feeds, labels = whole[0]
-    assert set(feeds) == {"rgb", "pose", "pose_mask", "face", "face_mask"}
+    assert set(feeds) == {"rgb", "pose", "pose_mask", "face", "face_mask", "hand", "hand_mask"}
     assert feeds["face_mask"].tolist() == [1, 1]
     assert feeds["face"].std() > 0.1
     assert feeds["pose_mask"].mean() > 0.7
@@ -62,6 +62,18 @@ def test_fusion_gets_faces_and_poses_as_estimated(whole: SceneDataset) -> None:
     assert set(labels) == {"micro_gesture", "emotion"}
     moods = {int(whole[k][1]["emotion"]) for k in range(24)}
     assert moods == {BETWEEN, 0, 1}
+
+
+def test_hands_alone_are_the_same_as_beside_all_else(whole: SceneDataset, shared: Path) -> None:
+    alone = SceneDataset(shared / "avatars", NAMES, demo(), 99, 3, only="hand")
+    feeds = [alone[k][0] for k in range(6)]
+    assert all(set(some) == {"hand", "hand_mask"} for some in feeds)
+    shown = torch.stack([some["hand_mask"] for some in feeds])
+    assert 0.3 < shown.mean() < 1
+    torch.testing.assert_close(feeds[0]["hand_mask"], whole[0][0]["hand_mask"])
+    pictures = torch.stack([some["hand"] for some in feeds])[shown > 0]
+    assert pictures.std(dim=(1, 2, 3)).median() > 0.1  # some rooms are dark
+    assert not torch.stack([some["hand"] for some in feeds])[shown == 0].any()
 
 
 def test_gestures_and_background_occur(dataset: SceneDataset) -> None:

@@ -4,21 +4,24 @@ from dataclasses import replace
 
 from engines.manifest import FaceInput, PoseInput, RgbInput
 from engines.skeleton import UPPER25
+from engines.tensor_specs import HandInput
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
 from train.models.fusion import (
-    FaceMapConfig,
     InterFusionConfig,
+    MapConfig,
     SceneConfig,
     TokenClock,
     TokenFusionConfig,
 )
+from train.models.hands import HandNetConfig
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig
 from train.recipes import Recipe, demo
 
 FRAMES, SIDE, POSES, FACES, FACE_SIDE = 4, 32, 8, 2, 28
+HANDS, HAND_SIDE = 2, 8
 _ATTENTION = AttentionConfig(
     width=16, heads=2, blocks=1, mlp_ratio=2, dropout=0.1, time_features=4, periods_s=(0.25, 8.0)
 )
@@ -27,10 +30,11 @@ _ATTENTION = AttentionConfig(
 def tiny() -> Recipe:
     """`demo` with a network of about 30 000 weights, on smaller inputs."""
     recipe = demo()
-    rgb, pose, face = recipe.inputs
+    rgb, pose, face, hand = recipe.inputs
     assert isinstance(rgb, RgbInput)
     assert isinstance(pose, PoseInput)
     assert isinstance(face, FaceInput)
+    assert isinstance(hand, HandInput)
     span_s = rgb.sampling.span_s
     inputs = (
         replace(
@@ -45,6 +49,10 @@ def tiny() -> Recipe:
             face, shape=(FACES, 3, FACE_SIDE, FACE_SIDE),
             sampling=replace(face.sampling, frames=FACES), size=FACE_SIDE,
         ),
+        replace(
+            hand, shape=(HANDS, 2, 3, HAND_SIDE, HAND_SIDE),
+            sampling=replace(hand.sampling, frames=HANDS), size=HAND_SIDE,
+        ),
     )  # fmt: skip
     net = replace(_net(span_s), pixels=recipe.net.pixels)
     return replace(
@@ -53,10 +61,10 @@ def tiny() -> Recipe:
 
 
 def without_emotion(net: NetConfig) -> NetConfig:
-    """The gesture head alone, which then has no faces."""
+    """The gesture head alone, which then has neither faces nor hands."""
     gesture = net.micro_gesture
     assert gesture is not None
-    gesture = replace(gesture, fusion=replace(gesture.fusion, faces=None))
+    gesture = replace(gesture, fusion=replace(gesture.fusion, faces=None, hands=None), hands=None)
     return replace(net, micro_gesture=gesture, emotion=None)
 
 
@@ -71,7 +79,8 @@ def _net(span_s: float) -> NetConfig:
         attention_dims=(8, 8), gate_dim=4, branches=(EXPRESSION_BRANCH,), tasks=(EXPRESSION,),
     )  # fmt: skip
     clock, side = TokenClock(FACES, 1, span_s), swinface.grid(1)
-    faces = FaceMapConfig(sum(swinface.source_dims), clock, (side, side), dropout=0.1)
+    faces = MapConfig(sum(swinface.source_dims), clock, (side, side), dropout=0.1)
+    hands = MapConfig(16, TokenClock(HANDS, 1, span_s), (1, 1), dropout=0.1)
     scene = SceneConfig(32, TokenClock(FRAMES, 2, span_s), (4, 4))
     return NetConfig(
         mvit,
@@ -82,7 +91,9 @@ def _net(span_s: float) -> NetConfig:
                 scene=scene, pose_channels=16, pose_clock=TokenClock(POSES, 4, span_s), joints=25,
                 attention=_ATTENTION, num_classes=32, rgb_dropout=0.1, pose_dropout=0.1,
                 faces=faces,
+                hands=hands,
             ),
+            HandNetConfig(stem=8, widths=(16,), grid=1),
         ),
         EmotionConfig(
             swinface,

@@ -17,7 +17,7 @@ from train.cli.stage_settings import stage_settings
 logger = logging.getLogger(__name__)
 _WITHOUT_BF16 = ("DEFAULT", "AVX2")
 """Processors, by what torch calls them, that do without its instructions."""
-_STAGES = ("pose", "rgb", "face", "fusion")
+_STAGES = ("pose", "rgb", "face", "hand", "fusion")
 _PUBLIC = ("mvit", "agcn_joint", "agcn_bone", "swinface")
 _TRAIN_PEOPLE = ("f001", "f003", "f005", "m002")
 _EPILOG = """
@@ -46,7 +46,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--stages", nargs="+", action="extend", choices=_STAGES, default=None, metavar="STAGE",
-        help="of pose, rgb, face, fusion; default: all that the recipe has",
+        help="of pose, rgb, face, hand, fusion; default: all that the recipe has",
     )  # fmt: skip
     _add_data(parser)
     parser.add_argument(

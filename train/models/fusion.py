@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.attention import AttentionConfig, AttentionPool, CrossBlock
+from train.models.hands import SIDES
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,19 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
-class FaceMapConfig:
-    """The maps that SwinFace makes of face crops, `Features.sources`: a token a cell."""
+class MapConfig:
+    """Maps of pictures that are cut out, a token a cell: SwinFace's, or HandNet's."""
 
     channels: int
     clock: TokenClock
     grid: tuple[int, int]
     """(H, W) tokens."""
     dropout: float
-    """Share of training windows that lose their face tokens, beside what the others lose."""
+    """Share of training windows that lose these tokens, beside what the others lose."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout <= 1:
-            raise ValueError(f"dropout of faces {self.dropout} must be a share, 0 to 1")
+            raise ValueError(f"dropout of maps {self.dropout} must be a share, 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,10 @@ class TokenFusionConfig:
     """Share of training windows that lose their RGB tokens, if they have a pose at all."""
     pose_dropout: float
     """Share of training windows that lose their pose tokens."""
-    faces: FaceMapConfig | None = None
+    faces: MapConfig | None = None
     """For gestures by and at the face; None: gestures are told without face crops."""
+    hands: MapConfig | None = None
+    """Of each hand; None: gestures are told without pictures of the hands."""
 
     def __post_init__(self) -> None:
         _check_dropout(self.rgb_dropout, self.pose_dropout)
@@ -165,10 +168,10 @@ class SceneTokens(nn.Module):
         return (self.missing + self.whole + self.modality).expand(batch, -1, -1)
 
 
-class FaceMapTokens(nn.Module):
-    """The cells of face maps at the common width, with their embeddings."""
+class MapTokens(nn.Module):
+    """The cells of maps at the common width, with their embeddings."""
 
-    def __init__(self, config: FaceMapConfig, attention: AttentionConfig) -> None:
+    def __init__(self, config: MapConfig, attention: AttentionConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
         # The levels of the maps differ in scale, as nothing norms them.
@@ -197,9 +200,9 @@ class FaceMapTokens(nn.Module):
 class CrossModalTokenFusion(nn.Module):
     """Micro-gestures from MViT's tokens and the tokens of both 2s-AGCN streams.
 
-    Joint and bone tokens form one sequence, and the cells of face maps, where it is fed them, go
-    on with it; `blocks` bidirectional cross-attention blocks; each side is pooled by attention; a
-    gate per channel weighs the two: g * rgb + (1 - g) * pose.
+    Joint and bone tokens form one sequence, and the cells of maps of face and hands, where it is
+    fed them, go on with it; `blocks` bidirectional cross-attention blocks; each side is pooled by
+    attention; a gate per channel weighs the two: g * rgb + (1 - g) * pose.
     """
 
     def __init__(self, config: TokenFusionConfig) -> None:
@@ -216,7 +219,9 @@ class CrossModalTokenFusion(nn.Module):
         self.time = TimeEmbedding(config.pose_clock, attention)
         self.joint = _embedding(config.joints, attention.width)
         self.missing = _embedding(attention.width)
-        self.faces = FaceMapTokens(config.faces, attention) if config.faces else None
+        self.faces = MapTokens(config.faces, attention) if config.faces else None
+        sides = (config.hands,) * SIDES if config.hands else ()
+        self.hands = nn.ModuleList(MapTokens(hand, attention) for hand in sides)
         self.blocks = nn.ModuleList(
             CrossBlock(attention, is_gated=False) for _ in range(attention.blocks)
         )
@@ -232,6 +237,7 @@ class CrossModalTokenFusion(nn.Module):
         streams_BCTV: Sequence[Tensor],
         masks_BTV: Sequence[Tensor],
         faces: tuple[Tensor, Tensor] | None = None,
+        hands: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> Tensor:
         """Logits float32 [B, num_classes].
 
@@ -242,6 +248,7 @@ class CrossModalTokenFusion(nn.Module):
                 as seen if one of the samples about its centre was.
             faces: maps [B * Tf, C, H, W] of face crops, and float [B, Tf], 1 where there was a
                 face; None if there are none, or the config has no place for them.
+            hands: the same of the left hand and of the right one; none if there are none.
         """
         stride = self.config.pose_clock.stride
         masks = torch.stack([_token_mask(mask, stride) for mask in masks_BTV], dim=1)
@@ -255,10 +262,11 @@ class CrossModalTokenFusion(nn.Module):
             )  # fmt: skip
             a_BLW = self.scene(rgb_BLC, rgb_seen)
         b_BSW, seen_BS = self._pose_tokens(streams_BCTV, pose_seen), pose_seen
-        if self.faces is not None and faces is not None:
-            face_tokens, face_seen = self.faces(*faces)
-            b_BSW = torch.cat([b_BSW, face_tokens], dim=1)
-            seen_BS = torch.cat([seen_BS, face_seen], dim=1)
+        maps = [self.faces(*faces)] if self.faces is not None and faces is not None else []
+        maps += [tokens(*hand) for tokens, hand in zip(self.hands, hands, strict=False)]
+        for tokens_BLW, map_seen_BL in maps:
+            b_BSW = torch.cat([b_BSW, tokens_BLW], dim=1)
+            seen_BS = torch.cat([seen_BS, map_seen_BL], dim=1)
         usable = _usable(seen_BS)
         for block in self.blocks:
             a_BLW, b_BSW = block(a_BLW, b_BSW, usable)

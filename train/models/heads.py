@@ -4,7 +4,8 @@
 - One MViT trunk; its tokens go to the head of each task, so with both tasks it runs once a window.
 - The micro-gesture head is a 2s-AGCN and CrossModalTokenFusion. Bones are made in the graph; a bone
   counts as seen if both its ends were, else it is 0. Beside the emotion head it may also look at
-  what SwinFace's backbone makes of the face crops, which runs once for both.
+  what SwinFace's backbone makes of the face crops, which runs once for both, and at pictures of
+  the hands (see `train.models.hands`).
 - The emotion head is SwinFace's backbone with the expression branch's feature attention, and
   InterFusion.
 - The networks differ only in what they are fed; their `forward` takes exactly the manifest's feeds,
@@ -25,6 +26,7 @@ from train.models.fusion import (
     InterFusionConfig,
     TokenFusionConfig,
 )
+from train.models.hands import HandNet, HandNetConfig, by_side
 from train.models.mvit import MViT, MViTConfig
 from train.models.pixels import Normalise, PixelsConfig
 from train.models.swinface import EXPRESSION_BRANCH, Features, SwinFace, SwinFaceConfig
@@ -38,6 +40,11 @@ class MicroGestureConfig:
     """Skeleton layout of the V axis: says each bone's ends."""
     agcn: AGCNConfig
     fusion: TokenFusionConfig
+    hands: HandNetConfig | None = None
+
+    def __post_init__(self) -> None:
+        if (self.hands is None) != (self.fusion.hands is None):
+            raise ValueError("Pictures of hands need a network and a place in the fusion")
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class NetConfig:
             raise ValueError("A net needs at least one head: micro_gesture, emotion or both")
         if self.micro_gesture and self.micro_gesture.fusion.faces and self.emotion is None:
             raise ValueError("Gestures are told by faces, too, only beside the emotion head")
+        if self.micro_gesture and self.micro_gesture.hands and self.emotion is None:
+            raise ValueError("Gestures are told by pictures of hands only beside the emotion head")
 
 
 class MicroGestureHead(nn.Module):
@@ -73,20 +82,28 @@ class MicroGestureHead(nn.Module):
         self.parents = LAYOUTS[config.layout].parents
         self.joint_stream = AGCN(config.agcn)
         self.bone_stream = AGCN(config.agcn)
+        self.hands = HandNet(config.hands) if config.hands else None
         self.fusion = CrossModalTokenFusion(config.fusion)
 
     def forward(
         self, rgb_BLC: Tensor | None, pose_BCTV: Tensor, mask_BTV: Tensor,
-        faces: tuple[Tensor, Tensor] | None = None,
+        faces: tuple[Tensor, Tensor] | None = None, hands: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
         """Float32 [B, num_classes]; C of the pose is 3, missing joints are 0 in pose and mask.
 
-        Without RGB tokens and faces (see `CrossModalTokenFusion`), the pose decides alone.
+        Without RGB tokens and faces (see `CrossModalTokenFusion`) and hands (pictures
+        [B, Th, 2, 3, S, S] and mask [B, Th, 2]), the pose decides alone.
         """
         bone_mask_BTV = mask_BTV * mask_BTV[:, :, list(self.parents)]
         bones_BCTV = bones(pose_BCTV, self.parents) * bone_mask_BTV[:, None]
         streams = (self.joint_stream.features(pose_BCTV), self.bone_stream.features(bones_BCTV))
-        return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces)
+        maps = [] if hands is None else by_side(self.look_at(hands[0]), hands[1])
+        return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces, maps)
+
+    def look_at(self, hand_BT2CSS: Tensor) -> Tensor:
+        """Maps [B * T * 2, C, H, W] of pictures of hands."""
+        assert self.hands is not None
+        return self.hands(hand_BT2CSS.flatten(0, 2))
 
 
 class EmotionHead(nn.Module):
@@ -163,12 +180,17 @@ class JointNet(nn.Module):
         self.emotion = EmotionHead(emotion)
 
     def forward(
-        self, rgb: Tensor, pose: Tensor, pose_mask: Tensor, face: Tensor, face_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of micro_gesture and of emotion; arguments as of the other two networks."""
+        self, rgb: Tensor, pose: Tensor, pose_mask: Tensor, face: Tensor, face_mask: Tensor,
+        hand: Tensor | None = None, hand_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Logits of micro_gesture and of emotion; arguments as of the other two networks.
+
+        And float32 [B, Th, 2, 3, S, S] and [B, Th, 2] where it looks at hands.
+        """
         tokens = self.trunk.tokens(self.pixels(rgb))
         faces = self.emotion.features(face)
-        gesture = self.micro_gesture(tokens, pose, pose_mask, (faces.sources, face_mask))
+        hands = None if hand is None or hand_mask is None else (hand, hand_mask)
+        gesture = self.micro_gesture(tokens, pose, pose_mask, (faces.sources, face_mask), hands)
         return gesture, self.emotion.judge(tokens, faces, face_mask)
 
 
