@@ -206,33 +206,43 @@ def _fill_faces(window: Window, spec: FaceInput, out: Floats, mask: Floats) -> N
 def _fill_hands(window: Window, spec: HandInput, out: Floats, mask: Floats) -> None:
     """Fill `out`, [T, 2, 3, S, S], and `mask`, [T, 2]."""
     nearest, near = sample(window.t, spec.sampling)
-    joints = np.array([LAYOUTS[window.layout].indices(hand) for hand in HANDS])
     tables = _tables(spec.mean, spec.std)
-    for k, index in enumerate(nearest):
-        for side, hand in enumerate(joints):
-            wrist, *knuckles = window.xy[index, hand]
-            middle = wrist + np.float32(_KNUCKLES) * (np.mean(knuckles, axis=0) - wrist)
-            if not near[k] or not (window.conf[index, hand] >= spec.min_conf).all():
-                continue
-            crop = _cut(window.rgb[index], middle, spec.size)
-            if crop is None:
-                continue
-            for c, plane in enumerate(cv2.split(crop)):
-                cv2.LUT(plane, tables[c], dst=out[k, side, c])
-            mask[k, side] = 1.0
+    for (k, index), side in itertools.product(enumerate(nearest), range(len(HANDS))):
+        picture = cut_hand(window, int(index), side, spec) if near[k] else None
+        if picture is None:
+            continue
+        for c, plane in enumerate(cv2.split(picture)):
+            cv2.LUT(plane, tables[c], dst=out[k, side, c])
+        mask[k, side] = 1.0
 
 
-def _cut(image: NDArray[np.uint8], middle: Floats, side: int) -> NDArray[np.uint8] | None:
-    """A square about a point, black beyond the picture; None if the point is not in it."""
-    height, width = image.shape[:2]
-    if not ((middle >= 0) & (middle < (width, height))).all():
+def cut_hand(window: Window, index: int, side: int, spec: HandInput) -> NDArray[np.uint8] | None:
+    """The picture of the left (0) or right (1) hand in one sample.
+
+    Returns:
+        uint8 [S, S, 3], black beyond the frame; None where the pose has no hand, or outside of it.
+    """
+    corner = hand_corner(window, index, side, spec)
+    if corner is None:
         return None
-    left, top = np.floor(middle).astype(int) - side // 2
-    out = np.zeros((side, side, 3), np.uint8)
-    rows, columns = slice(max(top, 0), top + side), slice(max(left, 0), left + side)
-    part = image[rows, columns]
+    (left, top), frame = corner, window.rgb[index]
+    out = np.zeros((spec.size, spec.size, 3), np.uint8)
+    part = frame[max(top, 0) : top + spec.size, max(left, 0) : left + spec.size]
     out[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]] = part
     return out
+
+
+def hand_corner(window: Window, index: int, side: int, spec: HandInput) -> tuple[int, int] | None:
+    """Left and top of that picture, px of the frame."""
+    joints = list(LAYOUTS[window.layout].indices(HANDS[side]))
+    if not (window.conf[index, joints] >= spec.min_conf).all():
+        return None
+    wrist, *knuckles = window.xy[index, joints]
+    middle = wrist + np.float32(_KNUCKLES) * (np.mean(knuckles, axis=0) - wrist)
+    if not ((middle >= 0) & (middle < window.rgb.shape[2:0:-1])).all():
+        return None
+    left, top = np.floor(middle).astype(int) - spec.size // 2
+    return int(left), int(top)
 
 
 def _fill_pose(window: Window, spec: PoseInput, out: Floats, mask: Floats) -> None:

@@ -1,4 +1,4 @@
-"""A contact sheet: what a model is shown of some windows, with pose, face, label and origin."""
+"""A contact sheet: what a model is shown of some windows, with pose, hands, face and label."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engines.preprocess import sample
-from engines.tensor_specs import FaceInput, InputSpec, RgbInput
+from engines.preprocess import cut_hand, sample
+from engines.tensor_specs import HANDS, FaceInput, HandInput, InputSpec, RgbInput
 from engines.window import Window
 from realtime.lettering import Color, Style, put_text
 from realtime.records import Image, Observation, Pose
@@ -21,6 +21,8 @@ _ANCHOR: Color = (255, 193, 77)
 _TITLE = Style(17, (236, 240, 244), bold=True)
 _TEXT = Style(13, (160, 170, 182))
 _TILE, _FACE, _GAP, _STRIP = 176, 88, 8, 10
+_HAND = 84
+"""Two below each picture, with a gap."""
 _ROWS_A_COLUMN = 4
 """A sheet of more windows has a second column, and so on."""
 
@@ -67,7 +69,9 @@ def _block(shown: Sample, inputs: Sequence[InputSpec]) -> Image:
     width = max(len(nearest), 4) * (_TILE + _GAP) - _GAP
     line, big = round(_TEXT.px * 1.4), round(_TITLE.px * 1.4)
     top = big + _GAP
-    strip_y = top + _TILE + line + 2
+    hands = next((i for i in inputs if isinstance(i, HandInput)), None)
+    hand_y = top + _TILE + line + 2
+    strip_y = hand_y + (_HAND + _GAP if hands else 0)
     face_y = strip_y + _STRIP + _GAP
     canvas = np.full((face_y + _FACE + line, width, 3), _GROUND, np.uint8)
     put_text(canvas, shown.title, (0, 0), _TITLE, max_width=width)
@@ -75,6 +79,8 @@ def _block(shown: Sample, inputs: Sequence[InputSpec]) -> Image:
         x = place * (_TILE + _GAP)
         canvas[top : top + _TILE, x : x + _TILE] = _picture(window, int(k))
         put_text(canvas, f"{window.t[k]:.2f} s", (x, top + _TILE + 1), _TEXT)
+    if hands is not None:
+        _draw_hands(canvas[hand_y : hand_y + _HAND], window, hands)
     _draw_strip(canvas[strip_y : strip_y + _STRIP], shown, window.end - pictures.span_s)
     x = 0
     if faces is not None:
@@ -119,6 +125,19 @@ def _draw_strip(strip: Image, shown: Sample, start: float) -> None:
             strip[2:-2, at(begin) : at(end) + 1] = color
     x = at(shown.anchor)
     strip[:, max(x - 1, 0) : x + 2] = _ANCHOR
+
+
+def _draw_hands(row: Image, window: Window, spec: HandInput) -> None:
+    """Both hands of each instant, the one that is left in the picture on the left."""
+    for place, (k, is_near) in enumerate(zip(*sample(window.t, spec.sampling), strict=True)):
+        for side in range(len(HANDS)):
+            x = place * (_TILE + _GAP) + (1 - side) * (_HAND + _GAP)
+            picture = cut_hand(window, int(k), side, spec) if is_near else None
+            if picture is None:
+                row[:, x : x + _HAND] = _EMPTY
+                put_text(row[:, x : x + _HAND], "no hand", (14, _HAND // 2 - _TEXT.px), _TEXT)
+            else:
+                row[:, x : x + _HAND] = cv2.resize(picture, (_HAND, _HAND))
 
 
 def _draw_face(place: Image, window: Window, k: int | None) -> None:

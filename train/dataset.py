@@ -190,6 +190,8 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         labels = {task: torch.tensor(label) for task, label in example.labels.items()}
         if self._only == "rgb":  # the estimator's own keypoints are not where hands are at a face
             labels[PLACES] = unknown_places(feeds["rgb"].shape[1], JOINTS)
+        elif self._only == "hand":
+            labels[PLACES] = unknown_places(2 * feeds["hand"].shape[0], JOINTS)
         elif self._only == "face":
             labels[PLACES] = unknown_places(feeds["face"].shape[0], len(LANDMARKS))
         return feeds, labels

@@ -1,11 +1,12 @@
 """Places: where things are in the pictures, as a second task of the branches that look at pictures.
 
-One label a window teaches a transformer slowly; that a branch also has to say where in each picture
-hands, elbows and face are, or in a face lips, brows and lids, makes it look at them from the first
-steps on. Only rendered windows know it. The linear map that says it is thrown away after the stage,
-as the classifiers are.
+One label a window teaches a network slowly; that a branch also has to say where in each picture
+hands, elbows and face are, in a face lips, brows and lids, and at a hand its knuckles and what it
+touches, makes it look at them from the first steps on. Only rendered windows know it. The linear
+map that says it is thrown away after the stage, as the classifiers are.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.preprocess import hand_corner
 from engines.skeleton import MEDIAPIPE33
-from engines.tensor_specs import RgbInput
+from engines.tensor_specs import HANDS, HandInput, RgbInput
 from engines.window import Window
+from train.models.hands import HandNetConfig
 from train.models.mvit import MViTConfig
 from train.models.swinface import SwinFaceConfig
 
@@ -24,6 +27,7 @@ PLACES = "places"
 """Key among a window's labels."""
 JOINTS = MEDIAPIPE33.joints.index("right_hip") + 1
 """The first of MediaPipe's: head, arms, hands, hips."""
+_ARMS = slice(MEDIAPIPE33.joints.index("left_shoulder"), JOINTS)
 LANDMARKS = (
     "MNose", "MUpperLip", "MBottomLip",
     *(f"{side}{name}" for side in "LR" for name in (
@@ -52,6 +56,35 @@ def places_in(window: Window, sampled: NDArray[np.intp], spec: RgbInput) -> NDAr
     unknown = ((xy < 0) | (xy > 1)).any(axis=-1) | (window.conf[sampled][:, :JOINTS] == 0)
     xy[unknown] = np.nan
     return np.asarray(xy, np.float32)
+
+
+def places_at_hands(
+    window: Window, missed: Window, sampled: NDArray[np.intp], spec: HandInput
+) -> NDArray[np.float32]:
+    """Where the joints are in the pictures of the hands.
+
+    Args:
+        window: as for `places_in`.
+        missed: the same, with the keypoints about which the pictures were cut.
+        sampled: [T], which of its frames.
+        spec: how they are cut.
+
+    Returns:
+        float32 [T * 2, 25, 2] as of `places_in`. Of pictures of right hands, `left` arms and hands
+        are right ones: the picture's own come first.
+    """
+    out = np.full((len(sampled), len(HANDS), JOINTS, 2), np.nan, np.float32)
+    for (k, index), side in itertools.product(enumerate(sampled), range(len(HANDS))):
+        corner = hand_corner(missed, int(index), side, spec)
+        if corner is None:
+            continue
+        own = np.arange(JOINTS)
+        if side:
+            own[_ARMS] = np.array(MEDIAPIPE33.mirror)[_ARMS]
+        xy = (window.xy[index, own] - corner) / spec.size
+        unknown = ((xy < 0) | (xy > 1)).any(axis=-1) | (window.conf[index, own] == 0)
+        out[k, side] = np.where(unknown[:, None], np.nan, xy)
+    return out.reshape(-1, JOINTS, 2)
 
 
 class PlacesProbe(nn.Module):
@@ -83,6 +116,18 @@ class LandmarksProbe(nn.Module):
         """[B * T, C, H, W] -> logits [B, T, 15, H * W]."""
         out = self.linear(self.norm(sources.flatten(2).transpose(1, 2)))
         return out.transpose(1, 2).unflatten(0, (-1, frames))
+
+
+class HandPlacesProbe(nn.Module):
+    """Maps of hands -> for each picture and joint, in which cell of the map it is."""
+
+    def __init__(self, config: HandNetConfig) -> None:
+        super().__init__()
+        self.linear = nn.Conv2d(config.widths[-1], JOINTS, 1)
+
+    def forward(self, maps: Tensor, pictures: int) -> Tensor:
+        """[B * T * 2, C, H, W] -> logits [B, T * 2, 25, H * W]."""
+        return self.linear(maps).flatten(2).unflatten(0, (-1, pictures))
 
 
 def unknown_places(frames: int, things: int) -> Tensor:

@@ -16,14 +16,14 @@ from torch.utils.data import Dataset
 
 from engines.preprocess import preprocess, sample
 from engines.skeleton import MEDIAPIPE33
-from engines.tensor_specs import FaceInput, HandInput, RgbInput
+from engines.tensor_specs import HANDS, FaceInput, HandInput, RgbInput
 from engines.window import Window
 from realtime.perception.crop import place_square
 from train.augment import Augmentation, augment
 from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
 from train.face_dataset import aligned, face_places
 from train.labels import EMOTIONS
-from train.places import PLACES, places_in
+from train.places import PLACES, places_at_hands, places_in
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import paint
@@ -59,6 +59,8 @@ _TIMES = 4
 """Each window is looked at so many times, in turn with `AMONG` others."""
 _SPEED = 0.2
 """Time runs up to so much faster or slower."""
+_HAND_OFF, _HAND_SHAKE = 0.02, 0.008
+"""Of the region's side: 5 and 2 px of 256, of a hand, and from frame to frame."""
 _AGAIN = Augmentation(light=0.15, blur=0.1, noise=4.0, jitter=0, joint_loss=0, evidence_loss=0)
 
 
@@ -98,7 +100,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             recipe: says how tensors are made.
             length: how many windows.
             seed: of everything.
-            only: "rgb" for the region and `PLACES` alone, "hand" for the hands; None for all.
+            only: "rgb" for the region, "hand" for the hands, each with its `PLACES`; None for all
+                inputs.
 
         Raises:
             AvatarError: an avatar is missing.
@@ -113,7 +116,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         hands = [spec for spec in manifest.inputs if isinstance(spec, HandInput)]
         self._pictured: tuple[RgbInput | HandInput, ...] = (*rgb, *hands)
         self._face = faces[0] if faces else None
-        self._placed = rgb[0] if only == "rgb" else None
+        self._placed = None if only is None else self._pictured[0]
         self._manifest = manifest
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._length, self._seed = length, seed
@@ -128,12 +131,19 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
         shot = self._shown(turn(draw, _TIMES, AMONG))
         window = augment(np.random.default_rng([self._seed, 5, draw]), shot.whole(), _AGAIN)
-        arrays = preprocess([window], self._manifest)
+        missed = window
+        if isinstance(self._placed, HandInput):
+            missed = _missing_hands(np.random.default_rng([self._seed, 8, draw]), window)
+        arrays = preprocess([missed], self._manifest)
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
         labels = {task: torch.tensor(shot.known.get(task, UNLABELLED)) for task in self._tasks}
         if self._placed is not None:
             sampled, _ = sample(window.t, self._placed.sampling)
-            labels[PLACES] = torch.from_numpy(places_in(window, sampled, self._placed))
+            labels[PLACES] = torch.from_numpy(
+                places_in(window, sampled, self._placed)
+                if isinstance(self._placed, RgbInput)
+                else places_at_hands(window, missed, sampled, self._placed)
+            )
         return feeds, labels
 
     def _perform(self, number: int) -> tuple[Body, Performance]:
@@ -256,6 +266,16 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         renderer.show(body.avatar)
         matrices = skin_matrices(body, moment.bones[k])
         return renderer.draw(matrices, moment.morphs[k], scene, backdrop)
+
+
+def _missing_hands(rng: np.random.Generator, window: Window) -> Window:
+    """The same with keypoints that are off by as much as an estimator's, each hand as a whole."""
+    xy, side = window.xy.copy(), window.rgb.shape[1]
+    for hand in HANDS:
+        joints = MEDIAPIPE33.indices(hand)
+        lasting, passing = rng.normal(0, _HAND_OFF, 2), rng.normal(0, _HAND_SHAKE, (len(xy), 2))
+        xy[:, joints] += ((lasting + passing) * side)[:, None]
+    return replace(window, xy=xy.astype(np.float32))
 
 
 def _black(count: int, size: tuple[int, ...]) -> Image:

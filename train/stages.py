@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from train.annotations import DataError
 from train.dataset import BETWEEN, UNLABELLED
-from train.models.hands import HandsProbe
+from train.models.hands import SIDES, HandNet, HandsProbe
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net, build_net
-from train.places import PLACES, LandmarksProbe, PlacesProbe, places_loss
+from train.places import PLACES, HandPlacesProbe, LandmarksProbe, PlacesProbe, places_loss
 from train.recipes import Recipe
 
 BRANCHES = {
@@ -133,13 +133,16 @@ class StageNet(nn.Module):
         width = net.trunk.config.dims[-1]
         tasks = tasks_of(net) if stage == "rgb" else ()
         self.probes = nn.ModuleDict({task: nn.Linear(width, num_classes[task]) for task in tasks})
-        self.places = PlacesProbe(net.trunk.config) if stage == "rgb" else None
+        self.places: PlacesProbe | HandPlacesProbe | None = None
+        if stage == "rgb":
+            self.places = PlacesProbe(net.trunk.config)
         self.hands = None
         if stage == "hand":
             assert not isinstance(net, EmotionNet)
             assert net.micro_gesture.hands is not None
             config = net.micro_gesture.hands.config
             self.hands = HandsProbe(config, num_classes["micro_gesture"])
+            self.places = HandPlacesProbe(config)
         self.landmarks = None
         if stage == "face" and not isinstance(net, MicroGestureNet):
             self.landmarks = LandmarksProbe(net.emotion.swinface.config)
@@ -166,8 +169,7 @@ class StageNet(nn.Module):
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
         if self.hands is not None:
             assert not isinstance(net, EmotionNet)
-            maps = net.micro_gesture.look_at(feeds["hand"])
-            return {"micro_gesture": self.hands(maps, feeds["hand_mask"])}
+            return self._of_hands(net.micro_gesture.hands, feeds["hand"], feeds["hand_mask"])
         if self.stage == "face":
             assert not isinstance(net, MicroGestureNet)
             faces, mask = net.emotion.features(feeds["face"]), feeds["face_mask"]
@@ -177,8 +179,17 @@ class StageNet(nn.Module):
             return logits
         tokens = net.trunk.tokens(net.pixels(feeds["rgb"]))
         logits = {task: probe(tokens[:, 0]) for task, probe in self.probes.items()}
-        if self.training and self.places is not None:
+        if self.training and isinstance(self.places, PlacesProbe):
             logits[PLACES] = self.places(tokens)
+        return logits
+
+    def _of_hands(self, net: HandNet | None, hand: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        assert net is not None
+        assert self.hands is not None
+        maps = net.maps(hand.flatten(0, 2))
+        logits = {"micro_gesture": self.hands(net.pooled(maps), mask)}
+        if self.training and isinstance(self.places, HandPlacesProbe):
+            logits[PLACES] = self.places(maps, hand.shape[1] * SIDES)
         return logits
 
 

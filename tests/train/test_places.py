@@ -1,19 +1,30 @@
 """Places of joints: where they are in what the branch is fed; what a branch that knows loses."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from engines.skeleton import MEDIAPIPE33
-from engines.tensor_specs import RgbInput
+from engines.tensor_specs import HandInput, RgbInput
 from engines.window import Window
 from train.models.mvit import MViTConfig
-from train.places import JOINTS, PlacesProbe, places_in, places_loss, unknown_places
+from train.places import (
+    JOINTS,
+    HandPlacesProbe,
+    PlacesProbe,
+    places_at_hands,
+    places_in,
+    places_loss,
+    unknown_places,
+)
 from train.recipes import demo
 
 RGB = next(spec for spec in demo().inputs if isinstance(spec, RgbInput))
+HAND = next(spec for spec in demo().inputs if isinstance(spec, HandInput))
+JOINT = MEDIAPIPE33.joints.index
 
 
 def window(xy: tuple[float, float], conf: float = 1.0) -> Window:
@@ -39,6 +50,37 @@ def test_what_is_cut_off_or_outside_the_cameras_picture_is_unknown() -> None:
     sampled = np.array([0])
     assert np.isnan(places_in(window((4, 64)), sampled, RGB)).all()
     assert np.isnan(places_in(window((64, 64), conf=0.0), sampled, RGB)).all()
+
+
+def test_at_a_hand_its_own_joints_come_first_and_the_other_hands_are_told_apart() -> None:
+    shown = window((100, 60))  # of both wrists and all knuckles: both pictures begin at (68, 28)
+    xy = shown.xy.copy()
+    xy[:, JOINT("left_thumb")], xy[:, JOINT("right_thumb")] = (76, 44), (84, 36)
+    xy[:, JOINT("nose")], xy[:, JOINT("left_elbow")] = (92, 52), (60, 100)
+    shown = replace(shown, xy=xy)
+    left, right = places_at_hands(shown, shown, np.array([1]), HAND)
+    own, other = JOINT("left_thumb"), JOINT("right_thumb")
+    np.testing.assert_allclose([left[own], left[other]], [[0.125, 0.25], [0.25, 0.125]])
+    np.testing.assert_allclose([right[own], right[other]], [[0.25, 0.125], [0.125, 0.25]])
+    np.testing.assert_allclose([p[JOINT("nose")] for p in (left, right)], [[0.375, 0.375]] * 2)
+    elbows = [JOINT("left_elbow"), JOINT("right_elbow")]  # the picture's own, and the other
+    assert np.isnan(left[elbows]).all(axis=1).tolist() == [True, False]  # the left one is outside
+    assert np.isnan(right[elbows]).all(axis=1).tolist() == [False, True]
+
+
+def test_places_are_true_where_the_picture_was_cut_beside_the_hand() -> None:
+    shown, missed = window((100, 60)), window((104, 52))
+    places = places_at_hands(shown, missed, np.array([0]), HAND)
+    np.testing.assert_allclose(places, np.broadcast_to([28 / 64, 40 / 64], places.shape))
+    assert np.isnan(places_at_hands(shown, window((104, 52), 0.2), np.array([0]), HAND)).all()
+
+
+def test_the_probe_of_hands_says_a_cell_for_every_picture_and_joint() -> None:
+    gesture = demo().net.micro_gesture
+    assert gesture is not None
+    assert gesture.hands is not None
+    maps = torch.randn(3 * 8, gesture.hands.widths[-1], 4, 4)
+    assert HandPlacesProbe(gesture.hands)(maps, 8).shape == (3, 8, JOINTS, 16)
 
 
 def test_the_probe_says_a_cell_for_every_picture_and_joint() -> None:

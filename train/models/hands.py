@@ -43,7 +43,14 @@ class HandNet(nn.Module):
 
     def forward(self, hands_NCSS: Tensor) -> Tensor:
         """float32 [N, C, grid, grid]."""
-        maps_NCHW = self.blocks(F.relu(self.norm(self.stem(_evenly_lit(hands_NCSS)))))
+        return self.pooled(self.maps(hands_NCSS))
+
+    def maps(self, hands_NCSS: Tensor) -> Tensor:
+        """float32 [N, C, H, W], before they are averaged."""
+        return self.blocks(F.relu(self.norm(self.stem(_evenly_lit(hands_NCSS)))))
+
+    def pooled(self, maps_NCHW: Tensor) -> Tensor:
+        """float32 [N, C, grid, grid]."""
         return F.avg_pool2d(maps_NCHW, maps_NCHW.shape[-1] // self.config.grid)
 
 
@@ -55,16 +62,16 @@ def _evenly_lit(x_NCSS: Tensor) -> Tensor:
 
 
 class HandsProbe(nn.Module):
-    """Maps of both hands -> logits, while the branch is trained by itself."""
+    """Pooled maps of both hands -> logits, while the branch is trained by itself."""
 
     def __init__(self, config: HandNetConfig, num_classes: int) -> None:
         super().__init__()
         features = SIDES * config.widths[-1] * config.grid**2
         self.classify = nn.Sequential(nn.Dropout(0.2), nn.Linear(features, num_classes))
 
-    def forward(self, maps_NCHW: Tensor, mask_BT2: Tensor) -> Tensor:
+    def forward(self, pooled_NCHW: Tensor, mask_BT2: Tensor) -> Tensor:
         """[B, num_classes] of the mean over the instants at which a hand was seen."""
-        maps = maps_NCHW.flatten(1).unflatten(0, mask_BT2.shape)
+        maps = pooled_NCHW.flatten(1).unflatten(0, mask_BT2.shape)
         seen = mask_BT2[..., None]
         mean = (maps * seen).sum(1) / seen.sum(1).clamp(min=1)
         return self.classify(mean.flatten(1))

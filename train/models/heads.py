@@ -97,13 +97,11 @@ class MicroGestureHead(nn.Module):
         bone_mask_BTV = mask_BTV * mask_BTV[:, :, list(self.parents)]
         bones_BCTV = bones(pose_BCTV, self.parents) * bone_mask_BTV[:, None]
         streams = (self.joint_stream.features(pose_BCTV), self.bone_stream.features(bones_BCTV))
-        maps = [] if hands is None else by_side(self.look_at(hands[0]), hands[1])
+        maps = []
+        if hands is not None:
+            assert self.hands is not None
+            maps = by_side(self.hands(hands[0].flatten(0, 2)), hands[1])
         return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces, maps)
-
-    def look_at(self, hand_BT2CSS: Tensor) -> Tensor:
-        """Maps [B * T * 2, C, H, W] of pictures of hands."""
-        assert self.hands is not None
-        return self.hands(hand_BT2CSS.flatten(0, 2))
 
 
 class EmotionHead(nn.Module):
