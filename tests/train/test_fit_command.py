@@ -45,7 +45,10 @@ def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
         ("face.steps=2.5", "expected a whole number, got '2.5'"),
         ("face.lr=fast", "expected a number, got 'fast'"),
         ("face.lr=-1", "lr and clip must be positive"),
-        ("face.frozen=nose", "frozen: expected pose, rgb, face or the beginning of the names"),
+        (
+            "face.frozen=nose",
+            "frozen: expected pose, rgb, face, hand or the beginning of the names",
+        ),
         ("face.frozen=trunk,emotion,micro_gesture", "face.frozen: trunk,emotion,micro_gesture lea"),
         ("face.__class__=3", "got '__class__'"),
         ("face=3", "expected STAGE.KEY=VALUE, got 'face=3'"),

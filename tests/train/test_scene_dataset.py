@@ -64,13 +64,17 @@ def test_fusion_gets_faces_and_poses_as_estimated(whole: SceneDataset) -> None:
     assert moods == {BETWEEN, 0, 1}
 
 
-def test_hands_alone_are_the_same_as_beside_all_else(whole: SceneDataset, shared: Path) -> None:
+def test_hands_alone_come_with_the_places_in_their_pictures(shared: Path) -> None:
     alone = SceneDataset(shared / "avatars", NAMES, demo(), 99, 3, only="hand")
     feeds = [alone[k][0] for k in range(6)]
+    places = torch.stack([alone[k][1][PLACES] for k in range(6)])
     assert all(set(some) == {"hand", "hand_mask"} for some in feeds)
     shown = torch.stack([some["hand_mask"] for some in feeds])
     assert 0.3 < shown.mean() < 1
-    torch.testing.assert_close(feeds[0]["hand_mask"], whole[0][0]["hand_mask"])
+    wrists = places[:, :, 15].unflatten(1, (4, 2))  # its own, near the middle of the picture
+    assert torch.isfinite(wrists[shown > 0]).float().mean() > 0.7
+    assert not torch.isfinite(wrists[shown == 0]).any()
+    assert (wrists[shown > 0].nanmean(dim=0) - 0.5).abs().max() < 0.25
     pictures = torch.stack([some["hand"] for some in feeds])[shown > 0]
     assert pictures.std(dim=(1, 2, 3)).median() > 0.1  # some rooms are dark
     assert not torch.stack([some["hand"] for some in feeds])[shown == 0].any()
