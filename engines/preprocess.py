@@ -233,7 +233,7 @@ def cut_hand(window: Window, index: int, side: int, spec: HandInput) -> NDArray[
 
 
 def hand_corner(window: Window, index: int, side: int, spec: HandInput) -> tuple[int, int] | None:
-    """Left and top of that picture, px of the frame."""
+    """Left and top of that picture, px of the frame; None as there."""
     joints = list(LAYOUTS[window.layout].indices(HANDS[side]))
     if not (window.conf[index, joints] >= spec.min_conf).all():
         return None

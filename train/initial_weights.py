@@ -26,7 +26,7 @@ from train.models.mvit import MViT, mvit_v2_s
 from train.models.pretrained import load_public
 from train.models.swinface import SwinFace, swinface_expression
 from train.recipes import RECIPES, Recipe
-from train.stages import BRANCHES, stages_of
+from train.stages import BRANCHES, branch_of, stages_of
 
 
 def _has_public_mvit(net: NetConfig) -> bool:
@@ -149,10 +149,10 @@ def initial_net(recipe: Recipe, stage: str, run: Path, initial: Initial, seed: i
         for name, path in initial.public.items():
             if stage in (PUBLIC[name].stage, "fusion"):
                 _load_public(net, name, path, recipe)
-    for before, prefix in BRANCHES.items():
+    for before in BRANCHES:
         path = run / before / "best.pt"
         if stage == "fusion" and path.exists():
-            _take(net, load_checkpoint(path, recipe), prefix)
+            _take(net, load_checkpoint(path, recipe), before)
     return net
 
 
@@ -185,9 +185,9 @@ def _published_as(path: Path) -> Checkpoint | None:
     return None
 
 
-def _take(net: Net, weights: Mapping[str, Tensor], prefix: str) -> None:
+def _take(net: Net, weights: Mapping[str, Tensor], branch: str) -> None:
     own = net.state_dict()
-    own.update({name: value for name, value in weights.items() if name.startswith(prefix)})
+    own.update({name: value for name, value in weights.items() if branch_of(name) == branch})
     net.load_state_dict(own)
 
 

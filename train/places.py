@@ -59,13 +59,13 @@ def places_in(window: Window, sampled: NDArray[np.intp], spec: RgbInput) -> NDAr
 
 
 def places_at_hands(
-    window: Window, missed: Window, sampled: NDArray[np.intp], spec: HandInput
+    window: Window, seen: Window, sampled: NDArray[np.intp], spec: HandInput
 ) -> NDArray[np.float32]:
     """Where the joints are in the pictures of the hands.
 
     Args:
         window: as for `places_in`.
-        missed: the same, with the keypoints about which the pictures were cut.
+        seen: the same, with the keypoints about which the pictures were cut.
         sampled: [T], which of its frames.
         spec: how they are cut.
 
@@ -75,7 +75,7 @@ def places_at_hands(
     """
     out = np.full((len(sampled), len(HANDS), JOINTS, 2), np.nan, np.float32)
     for (k, index), side in itertools.product(enumerate(sampled), range(len(HANDS))):
-        corner = hand_corner(missed, int(index), side, spec)
+        corner = hand_corner(seen, int(index), side, spec)
         if corner is None:
             continue
         own = np.arange(JOINTS)

@@ -45,6 +45,8 @@ from train.recipe_inputs import DEMO, DEMO_HANDS, FULL, POSE_LAYOUT, SPAN_S
 
 _CROP = CropRule(scale=2.8, shift=0.3, slack=0.1, tau_s=0.5)
 """From 1.1 shoulder widths above the shoulders to 1.7 below: a hand on the head, to the hips."""
+_STORAGE = 256
+"""px of that region's side: what the full-size networks look at, and hands of some 60 px."""
 _INTENDED_USE = (
     "Research and demonstration on one consenting person before a camera, seen from the waist up."
 )
@@ -150,13 +152,11 @@ def _outputs(net: NetConfig) -> tuple[OutputSpec, ...]:
     return tuple(output for output, head in pairs if head is not None)
 
 
-def _recipe(
-    name: str, net: NetConfig, inputs: tuple[InputSpec, ...], *, storage: int = 256
-) -> Recipe:
+def _recipe(name: str, net: NetConfig, inputs: tuple[InputSpec, ...]) -> Recipe:
     window = WindowSpec(span_s=SPAN_S, anchor=0.5, min_coverage=0.5, max_gap_s=0.5)
     return Recipe(
         name=name, net=net, window=window, layout="mediapipe33", crop=_CROP,
-        storage=(storage, storage), face_size=112, inputs=inputs, outputs=_outputs(net),
+        storage=(_STORAGE, _STORAGE), face_size=112, inputs=inputs, outputs=_outputs(net),
         intended_use=_INTENDED_USE, limits=_LIMITS,
     )  # fmt: skip
 

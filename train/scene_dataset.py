@@ -131,10 +131,10 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
         shot = self._shown(turn(draw, _TIMES, AMONG))
         window = augment(np.random.default_rng([self._seed, 5, draw]), shot.whole(), _AGAIN)
-        missed = window
+        seen = window
         if isinstance(self._placed, HandInput):
-            missed = _missing_hands(np.random.default_rng([self._seed, 8, draw]), window)
-        arrays = preprocess([missed], self._manifest)
+            seen = _misplaced_hands(np.random.default_rng([self._seed, 8, draw]), window)
+        arrays = preprocess([seen], self._manifest)
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
         labels = {task: torch.tensor(shot.known.get(task, UNLABELLED)) for task in self._tasks}
         if self._placed is not None:
@@ -142,7 +142,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
             labels[PLACES] = torch.from_numpy(
                 places_in(window, sampled, self._placed)
                 if isinstance(self._placed, RgbInput)
-                else places_at_hands(window, missed, sampled, self._placed)
+                else places_at_hands(window, seen, sampled, self._placed)
             )
         return feeds, labels
 
@@ -268,8 +268,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         return renderer.draw(matrices, moment.morphs[k], scene, backdrop)
 
 
-def _missing_hands(rng: np.random.Generator, window: Window) -> Window:
-    """The same with keypoints that are off by as much as an estimator's, each hand as a whole."""
+def _misplaced_hands(rng: np.random.Generator, window: Window) -> Window:
+    """The same with keypoints of hands that are off, as an estimator's are: each as a whole."""
     xy, side = window.xy.copy(), window.rgb.shape[1]
     for hand in HANDS:
         joints = MEDIAPIPE33.indices(hand)

@@ -23,7 +23,7 @@ from train.recipes import Recipe
 BRANCHES = {
     "pose": "micro_gesture.", "rgb": "trunk.", "face": "emotion.", "hand": "micro_gesture.hands.",
 }  # fmt: skip
-"""Stage -> which weights it hands on, by their names' beginning; later ones prevail."""
+"""Stage -> which weights it hands on, by their names' beginning; see `branch_of`."""
 STAGES = (*BRANCHES, "fusion")
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -87,7 +87,6 @@ _FULL = {
     "pose": StageConfig(steps=40_000, batch=128, lr=1e-3, eval_every=1000),
     "rgb": StageConfig(steps=30_000, batch=64, lr=1e-4, eval_every=1000),
     "face": StageConfig(steps=10_000, batch=64, lr=1e-4, eval_every=500),
-    "hand": StageConfig(steps=10_000, batch=64, lr=1e-3, eval_every=500),
     "fusion": StageConfig(steps=30_000, batch=64, lr=2e-4, branch_lr=0.1, eval_every=1000),
 }
 _DEMO = {
@@ -96,7 +95,7 @@ _DEMO = {
     ),
     "rgb": StageConfig(steps=4000, batch=16, lr=6e-4, ema=0.995, balance=0.7, eval_every=250),
     "face": StageConfig(steps=2000, batch=16, lr=6e-4, ema=0.99, balance=0.0, eval_every=200),
-    "hand": StageConfig(steps=3000, batch=16, lr=2e-3, ema=0.99, balance=0.7, eval_every=250),
+    "hand": StageConfig(steps=3000, batch=16, lr=1.5e-3, ema=0.995, balance=0.7, eval_every=250),
     "fusion": StageConfig(
         steps=2000, batch=16, lr=6e-4, branch_lr=0.5, ema=0.995, balance=0.7, eval_every=200
     ),
@@ -106,6 +105,12 @@ _DEMO = {
 def default_stage(recipe: Recipe, stage: str) -> StageConfig:
     """The demo's are for two cores and some hours, the others' for a GPU."""
     return (_DEMO if recipe.name == "demo" else _FULL)[stage]
+
+
+def branch_of(weight: str) -> str | None:
+    """The stage whose branch a weight of a network is, by the longest beginning that fits."""
+    fitting = [stage for stage, start in BRANCHES.items() if weight.startswith(start)]
+    return max(fitting, key=lambda stage: len(BRANCHES[stage]), default=None)
 
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
@@ -243,11 +248,11 @@ def freeze(net: StageNet, config: StageConfig) -> None:
         DataError: it names no weights of this network.
     """
     for entry in config.frozen_names:
-        start = f"net.{BRANCHES.get(entry, entry)}"
         found = [
             parameter
-            for name, parameter in net.named_parameters()
-            if name.startswith(start) and not (entry in BRANCHES and ".fusion." in name)
+            for name, parameter in net.net.named_parameters()
+            if (branch_of(name) == entry and ".fusion." not in name)
+            or (entry not in BRANCHES and name.startswith(entry))
         ]
         if not found:
             raise DataError(

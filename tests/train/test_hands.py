@@ -9,7 +9,7 @@ from tests.train.tiny_recipe import HAND_SIDE, HANDS, tiny
 from train.models.hands import HandNet, HandNetConfig, HandsProbe, by_side
 from train.models.heads import JointNet, build_net
 from train.recipes import demo
-from train.stages import StageNet, stages_of
+from train.stages import StageNet, branch_of, default_stage, freeze, stages_of
 
 NET = HandNetConfig(stem=4, widths=(6, 8), grid=2)
 B = 3
@@ -101,6 +101,18 @@ def test_its_stage_learns_the_hands_alone() -> None:
     learning = {n for n, p in net.net.named_parameters() if p.grad is not None}
     assert learning
     assert all(name.startswith("micro_gesture.hands.") for name in learning)
+
+
+def test_the_stage_of_poses_neither_hands_on_nor_freezes_the_hands() -> None:
+    hand, pose = "micro_gesture.hands.stem.weight", "micro_gesture.joint_stream.data_bn.weight"
+    assert (branch_of(hand), branch_of(pose)) == ("hand", "pose")
+    assert branch_of("micro_gesture.fusion.hands.0.project.weight") == "pose"
+    config = replace(default_stage(demo(), "fusion"), frozen="pose")
+    net = StageNet(joint(), "fusion", {"micro_gesture": 32, "emotion": 2})
+    freeze(net, config)
+    learns = {name: p.requires_grad for name, p in net.net.named_parameters()}
+    assert learns[hand]
+    assert not any(on for name, on in learns.items() if "joint_stream" in name)
 
 
 def test_a_network_without_a_place_for_its_maps_is_refused() -> None:

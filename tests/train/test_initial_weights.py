@@ -127,6 +127,12 @@ def test_fusion_takes_what_a_stage_has_learnt_then_its_file_then_public_ones(
     assert_same(state, fresh(tiny(), 2).state_dict(), "trunk.")
     assert_same(state, fresh(tiny(), 3).state_dict(), "emotion.")
     assert_same(state, fresh(tiny(), 3).state_dict(), "micro_gesture.")
+    # What the stage of poses has not looked at, it does not hand on.
+    (run / "pose").mkdir()
+    save_checkpoint(run / "pose" / "best.pt", tiny(), fresh(tiny(), 4).state_dict())
+    state = initial_net(tiny(), "fusion", run, both, 5).state_dict()
+    assert_same(state, fresh(tiny(), 4).state_dict(), "micro_gesture.joint_stream.")
+    assert_same(state, fresh(tiny(), 3).state_dict(), "micro_gesture.hands.")
     told = both.describe()
     assert told["init"]["fusion"]["file"] == str(init)
     assert len(told["public"]["swinface"]["sha256"]) == 64

@@ -149,7 +149,7 @@ def test_branches_learn_more_slowly_while_they_are_fused_and_vectors_do_not_deca
 
 def test_a_frozen_branch_has_no_rate_and_gets_no_gradient_but_what_fuses_it_has() -> None:
     whole = StageNet(net_of("joint"), "fusion", CLASSES)
-    config = replace(CONFIG, frozen="rgb,pose")
+    config = replace(CONFIG, frozen="rgb,pose,hand")
     groups: list[dict[str, Any]] = parameter_groups(whole, "fusion", config)
     learning = {id(p) for group in groups for p in group["params"]}
     for name, parameter in whole.named_parameters():
