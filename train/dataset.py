@@ -16,6 +16,7 @@ from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from train.annotations import DataError
 from train.augment import Augmentation, Timing, augment, draw_timing
+from train.cues import unknown_cues
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.perception import perception_of
@@ -170,6 +171,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         """
         self._store, self._examples, self._how, self._seed = store, chosen, how, seed
         self._only = only
+        self._cues = unknown_cues(recipe.net)
         manifest = manifest_of(recipe)
         if only is not None:
             inputs = tuple(spec for spec in manifest.inputs if spec.modality == only)
@@ -194,6 +196,8 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
             labels[PLACES] = unknown_places(2 * feeds["hand"].shape[0], JOINTS)
         elif self._only == "face":
             labels[PLACES] = unknown_places(feeds["face"].shape[0], len(LANDMARKS))
+        elif self._only is None:
+            labels |= self._cues
         return feeds, labels
 
     def _feeds(self, example: Example, rng: np.random.Generator) -> Feeds:

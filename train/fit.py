@@ -24,9 +24,10 @@ from train.dataset import Feeds, Labels
 from train.draws import Draws
 from train.fit_state import FitState, begin
 from train.initial_weights import Initial, initial_net
+from train.losses import loss_of
 from train.recipes import Recipe
 from train.run_folder import result_of, write_json
-from train.stages import StageConfig, loss_of
+from train.stages import StageConfig
 from train.training_data import Sources, TrainingData, training_data, validation_data
 from train.window_metrics import evaluate_windows
 

@@ -26,21 +26,17 @@ from engines.manifest import (
     WindowSpec,
 )
 from engines.skeleton import LAYOUTS
+from train.cues import SHOWN, TOUCHED
 from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
-from train.models.fusion import (
-    InterFusionConfig,
-    MapConfig,
-    SceneConfig,
-    TokenClock,
-    TokenFusionConfig,
-)
+from train.models.fusion import InterFusionConfig, TokenFusionConfig
 from train.models.hands import HandNetConfig
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig, mvit_v2_s
 from train.models.pixels import PixelsConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig, swinface_expression
+from train.models.tokens import MapConfig, SceneConfig, TokenClock
 from train.recipe_inputs import DEMO, DEMO_HANDS, FULL, POSE_LAYOUT, SPAN_S
 
 _CROP = CropRule(scale=2.8, shift=0.3, slack=0.1, tau_s=0.5)
@@ -202,13 +198,15 @@ def _gesture(
 
 def _face_map(swinface: SwinFaceConfig, face: FaceInput) -> MapConfig:
     side = swinface.grid(len(swinface.depths) - 1)
-    return MapConfig(sum(swinface.source_dims), _face_clock(face), (side, side), dropout=0.15)
+    width, clock = sum(swinface.source_dims), _face_clock(face)
+    return MapConfig(width, clock, (side, side), dropout=0.15, cues=len(SHOWN))
 
 
 def _hand_map() -> tuple[HandNetConfig, MapConfig]:
     net, sampling = HandNetConfig(stem=24, widths=(48, 96, 128), grid=2), DEMO_HANDS.sampling
     clock = TokenClock(sampling.frames, 1, sampling.span_s)
-    return net, MapConfig(net.widths[-1], clock, (net.grid, net.grid), dropout=0.1)
+    grid = (net.grid, net.grid)
+    return net, MapConfig(net.widths[-1], clock, grid, dropout=0.1, cues=len(TOUCHED))
 
 
 def _face_clock(face: FaceInput) -> TokenClock:

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.annotations import DataError
-from train.dataset import BETWEEN, UNLABELLED
+from train.cues import FACE_CUES, HAND_CUES
 from train.models.hands import SIDES, HandNet, HandsProbe
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, Net, build_net
-from train.places import PLACES, HandPlacesProbe, LandmarksProbe, PlacesProbe, places_loss
+from train.places import PLACES, HandPlacesProbe, LandmarksProbe, PlacesProbe
 from train.recipes import Recipe
 
 BRANCHES = {
@@ -168,7 +166,7 @@ class StageNet(nn.Module):
         """
         net = self.net
         if self.stage == "fusion":
-            return dict(zip(tasks_of(net), net(**feeds), strict=True))
+            return _fused(net, feeds, is_training=self.training)
         if self.stage == "pose":
             assert not isinstance(net, EmotionNet)
             return {"micro_gesture": net.micro_gesture(None, feeds["pose"], feeds["pose_mask"])}
@@ -196,6 +194,15 @@ class StageNet(nn.Module):
         if self.training and isinstance(self.places, HandPlacesProbe):
             logits[PLACES] = self.places(maps, hand.shape[1] * SIDES)
         return logits
+
+
+def _fused(net: Net, feeds: Mapping[str, Tensor], *, is_training: bool) -> dict[str, Tensor]:
+    if not (is_training and isinstance(net, JointNet)):
+        return dict(zip(tasks_of(net), net(**feeds), strict=True))
+    told, emotion = net.tell(**feeds)
+    cues = {FACE_CUES: told.faces, HAND_CUES: told.hands}
+    asked = {key: value for key, value in cues.items() if value is not None}
+    return dict(zip(tasks_of(net), (told.logits, emotion), strict=True)) | asked
 
 
 def tasks_of(net: Net) -> tuple[str, ...]:
@@ -262,39 +269,3 @@ def freeze(net: StageNet, config: StageConfig) -> None:
         for parameter in found:
             parameter.requires_grad_(False)
     net.train(net.training)  # norms that are frozen now
-
-
-def loss_of(
-    logits: Mapping[str, Tensor],
-    labels: Mapping[str, Tensor],
-    config: StageConfig,
-    log_priors: Mapping[str, Tensor],
-) -> Tensor:
-    """Cross entropies of the tasks, summed; windows without a label do not count.
-
-    Args:
-        logits: task -> float32 [B, K]; of the stages rgb and face also what places were found.
-        labels: task -> int64 [B], a class, `UNLABELLED` or `BETWEEN`; of these two stages also the
-            places.
-        config: smoothing and logit adjustment.
-        log_priors: task -> float32 [K]: log share of each class among what is drawn.
-    """
-    total = torch.zeros((), device=next(iter(logits.values())).device)
-    for task, scores in logits.items():
-        target = labels[task]
-        if task == PLACES:
-            total = total + places_loss(scores, target)
-            continue
-        known = target != UNLABELLED
-        if not known.any():
-            total = total + 0.0 * scores.sum()
-            continue
-        adjusted = scores.float()
-        if config.logit_adjustment:
-            adjusted = adjusted + config.logit_adjustment * log_priors[task].to(scores.device)
-        wanted = F.one_hot(target.clamp(min=0), scores.shape[1]).float()
-        wanted[target == BETWEEN] = 1 / scores.shape[1]
-        total = total + F.cross_entropy(
-            adjusted[known], wanted[known], label_smoothing=config.label_smoothing
-        )
-    return total

@@ -11,11 +11,9 @@ from train.models.fusion import (
     CrossModalTokenFusion,
     InterFusion,
     InterFusionConfig,
-    MapConfig,
-    SceneConfig,
-    TokenClock,
     TokenFusionConfig,
 )
+from train.models.tokens import MapConfig, SceneConfig, TokenClock
 
 B, JOINTS, SAMPLES, FACES = 3, 5, 16, 4
 ATTENTION = AttentionConfig(
@@ -142,13 +140,13 @@ def test_training_takes_the_faces_from_some_windows() -> None:
     tokens = CrossModalTokenFusion(some).faces
     assert tokens is not None
     for _ in range(20):
-        _, seen = tokens(face_maps(), torch.ones(B, FACES))
+        seen = tokens(face_maps(), torch.ones(B, FACES)).seen
         assert all(row.all() or not row.any() for row in seen)  # of a window all or none
         if 0 < seen.any(dim=1).sum() < B:
             break
     else:
         pytest.fail("no window among others lost its faces")
-    _, seen = tokens.eval()(face_maps(), torch.ones(B, FACES))
+    seen = tokens.eval()(face_maps(), torch.ones(B, FACES)).seen
     assert seen.all()
 
 

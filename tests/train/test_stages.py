@@ -18,6 +18,7 @@ from tests.train.tiny_recipe import (
     without_emotion,
 )
 from train.dataset import BETWEEN, UNLABELLED
+from train.losses import loss_of
 from train.models.heads import Net, NetConfig, build_net
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import RECIPES
@@ -27,7 +28,6 @@ from train.stages import (
     StageNet,
     default_stage,
     freeze,
-    loss_of,
     parameter_groups,
     stages_of,
     tasks_of,

@@ -5,19 +5,15 @@ from dataclasses import replace
 from engines.manifest import FaceInput, PoseInput, RgbInput
 from engines.skeleton import UPPER25
 from engines.tensor_specs import HandInput
+from train.cues import SHOWN, TOUCHED
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
-from train.models.fusion import (
-    InterFusionConfig,
-    MapConfig,
-    SceneConfig,
-    TokenClock,
-    TokenFusionConfig,
-)
+from train.models.fusion import InterFusionConfig, TokenFusionConfig
 from train.models.hands import HandNetConfig
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig
+from train.models.tokens import MapConfig, SceneConfig, TokenClock
 from train.recipes import Recipe, demo
 
 FRAMES, SIDE, POSES, FACES, FACE_SIDE = 4, 32, 8, 2, 28
@@ -79,8 +75,8 @@ def _net(span_s: float) -> NetConfig:
         attention_dims=(8, 8), gate_dim=4, branches=(EXPRESSION_BRANCH,), tasks=(EXPRESSION,),
     )  # fmt: skip
     clock, side = TokenClock(FACES, 1, span_s), swinface.grid(1)
-    faces = MapConfig(sum(swinface.source_dims), clock, (side, side), dropout=0.1)
-    hands = MapConfig(16, TokenClock(HANDS, 1, span_s), (1, 1), dropout=0.1)
+    faces = MapConfig(sum(swinface.source_dims), clock, (side, side), dropout=0.1, cues=len(SHOWN))
+    hands = MapConfig(16, TokenClock(HANDS, 1, span_s), (1, 1), dropout=0.1, cues=len(TOUCHED))
     scene = SceneConfig(32, TokenClock(FRAMES, 2, span_s), (4, 4))
     return NetConfig(
         mvit,

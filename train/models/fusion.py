@@ -17,9 +17,9 @@ and its numbers are ours. Every dimension is a field of a frozen config.
 Shape suffixes: B batch, L and S tokens, C channels, W width, T time steps, V joints, H heads.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,56 +27,15 @@ from torch.nn import functional as F
 
 from train.models.attention import AttentionConfig, AttentionPool, CrossBlock
 from train.models.hands import SIDES
-
-
-@dataclass(frozen=True)
-class TokenClock:
-    """When the tokens of a clip are: every `stride`-th of `samples` instants.
-
-    The instants are `span_s / samples` apart and the last one is the window's end.
-    """
-
-    samples: int
-    stride: int
-    """Samples per token; token i is centred on sample `stride * i`."""
-    span_s: float
-
-    @property
-    def steps(self) -> int:
-        """Number of token steps in time."""
-        return math.ceil(self.samples / self.stride)
-
-    @property
-    def seconds(self) -> tuple[float, ...]:
-        """Seconds from the window's end to each step: zero or negative."""
-        step_s = self.span_s / self.samples
-        return tuple((self.stride * i - self.samples + 1) * step_s for i in range(self.steps))
-
-
-@dataclass(frozen=True)
-class SceneConfig:
-    """The RGB tokens, as MViT hands them out: the class token, then T x H x W."""
-
-    channels: int
-    clock: TokenClock
-    grid: tuple[int, int]
-    """(H, W) tokens."""
-
-
-@dataclass(frozen=True)
-class MapConfig:
-    """Maps of pictures that are cut out, a token a cell: SwinFace's, or HandNet's."""
-
-    channels: int
-    clock: TokenClock
-    grid: tuple[int, int]
-    """(H, W) tokens."""
-    dropout: float
-    """Share of training windows that lose these tokens, beside what the others lose."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.dropout <= 1:
-            raise ValueError(f"dropout of maps {self.dropout} must be a share, 0 to 1")
+from train.models.tokens import (
+    MapConfig,
+    MapTokens,
+    SceneConfig,
+    SceneTokens,
+    TimeEmbedding,
+    TokenClock,
+    embedding,
+)
 
 
 @dataclass(frozen=True)
@@ -120,81 +79,15 @@ class InterFusionConfig:
         _check_dropout(self.rgb_dropout, self.face_dropout)
 
 
-class TimeEmbedding(nn.Module):
-    """Seconds -> width: sines and cosines of several periods, then a linear map."""
+class Told(NamedTuple):
+    """Logits of micro-gestures, and of what each picture shows by itself (see `train.cues`)."""
 
-    def __init__(self, clock: TokenClock, config: AttentionConfig) -> None:
-        super().__init__()
-        shortest, longest = (math.log(p) for p in config.periods_s)
-        periods_F = torch.linspace(shortest, longest, config.time_features).exp()
-        angles_TF = torch.tensor(clock.seconds)[:, None] * (2 * math.pi / periods_F)
-        features = torch.cat([angles_TF.sin(), angles_TF.cos()], dim=1)
-        self.register_buffer("features", features, persistent=False)  # follows from the config
-        self.project = nn.Linear(features.shape[1], config.width)
-
-    def forward(self) -> Tensor:
-        """float32 [T, W]."""
-        return self.project(self.features)
-
-
-class SceneTokens(nn.Module):
-    """RGB tokens at the common width, with their embeddings."""
-
-    def __init__(self, config: SceneConfig, attention: AttentionConfig) -> None:
-        super().__init__()
-        self.project = nn.Linear(config.channels, attention.width)
-        self.time = TimeEmbedding(config.clock, attention)
-        rows, columns = config.grid
-        self.row = _embedding(rows, 1, attention.width)
-        self.column = _embedding(1, columns, attention.width)
-        self.whole = _embedding(1, attention.width)
-        self.modality = _embedding(attention.width)
-        self.missing = _embedding(attention.width)
-
-    def forward(self, tokens_BLC: Tensor, seen_B1: Tensor | None) -> Tensor:
-        """[B, 1 + T * H * W, W]; `seen_B1` is False where the whole modality was taken away."""
-        place_LW = (self.time()[:, None, None] + self.row + self.column).flatten(0, 2)
-        position_LW = torch.cat([self.whole, place_LW]) + self.modality
-        x_BLW = self.project(tokens_BLC)
-        if seen_B1 is not None:
-            x_BLW = torch.where(seen_B1[..., None], x_BLW, self.missing)
-        return x_BLW + position_LW
-
-    def absent(self, batch: int) -> Tensor:
-        """Tokens [B, 1, W] of a batch without pictures: the class token alone, and it is missing.
-
-        All of a taken-away modality says the same, so one token of it is enough to learn from.
-        """
-        return (self.missing + self.whole + self.modality).expand(batch, -1, -1)
-
-
-class MapTokens(nn.Module):
-    """The cells of maps at the common width, with their embeddings."""
-
-    def __init__(self, config: MapConfig, attention: AttentionConfig) -> None:
-        super().__init__()
-        self.dropout = config.dropout
-        # The levels of the maps differ in scale, as nothing norms them.
-        self.norm = nn.LayerNorm(config.channels)
-        self.project = nn.Linear(config.channels, attention.width)
-        self.time = TimeEmbedding(config.clock, attention)
-        rows, columns = config.grid
-        self.row = _embedding(rows, 1, attention.width)
-        self.column = _embedding(1, columns, attention.width)
-        self.modality = _embedding(attention.width)
-        self.missing = _embedding(attention.width)
-
-    def forward(self, maps_NCHW: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens [B, T * H * W, W] and which were seen, of the maps of N = B * T crops."""
-        seen_BT = mask_BT > 0.5
-        if self.training:
-            seen_BT = seen_BT & (torch.rand(len(mask_BT), 1, device=mask_BT.device) >= self.dropout)
-        place_LW = (self.time()[:, None, None] + self.row + self.column).flatten(0, 2)
-        cells_NLC = self.norm(maps_NCHW.flatten(2).transpose(1, 2))
-        tokens_BTLW = self.project(cells_NLC).unflatten(0, (-1, mask_BT.shape[1]))
-        tokens_BTLW = torch.where(seen_BT[..., None, None], tokens_BTLW, self.missing)
-        seen_BTL = seen_BT[..., None].expand(-1, -1, tokens_BTLW.shape[2])
-        return tokens_BTLW.flatten(1, 2) + place_LW + self.modality, seen_BTL.flatten(1)
+    logits: Tensor
+    """[B, num_classes]."""
+    faces: Tensor | None
+    """[B, Tf, K]; None without faces, or if nobody asks them."""
+    hands: Tensor | None
+    """[B, Th, 2, K]."""
 
 
 class CrossModalTokenFusion(nn.Module):
@@ -215,10 +108,10 @@ class CrossModalTokenFusion(nn.Module):
         self.pose_projects = nn.ModuleList(
             nn.Linear(config.pose_channels, attention.width) for _ in range(2)
         )
-        self.stream = _embedding(2, 1, 1, attention.width)
+        self.stream = embedding(2, 1, 1, attention.width)
         self.time = TimeEmbedding(config.pose_clock, attention)
-        self.joint = _embedding(config.joints, attention.width)
-        self.missing = _embedding(attention.width)
+        self.joint = embedding(config.joints, attention.width)
+        self.missing = embedding(attention.width)
         self.faces = MapTokens(config.faces, attention) if config.faces else None
         sides = (config.hands,) * SIDES if config.hands else ()
         self.hands = nn.ModuleList(MapTokens(hand, attention) for hand in sides)
@@ -239,7 +132,18 @@ class CrossModalTokenFusion(nn.Module):
         faces: tuple[Tensor, Tensor] | None = None,
         hands: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> Tensor:
-        """Logits float32 [B, num_classes].
+        """Logits float32 [B, num_classes] of what `tell` says."""
+        return self.tell(rgb_BLC, streams_BCTV, masks_BTV, faces, hands).logits
+
+    def tell(
+        self,
+        rgb_BLC: Tensor | None,
+        streams_BCTV: Sequence[Tensor],
+        masks_BTV: Sequence[Tensor],
+        faces: tuple[Tensor, Tensor] | None = None,
+        hands: Sequence[tuple[Tensor, Tensor]] = (),
+    ) -> Told:
+        """What is going on, and what each picture of face and hands says of it.
 
         Args:
             rgb_BLC: MViT's tokens after its final norm, class token first; None if there are none.
@@ -262,17 +166,19 @@ class CrossModalTokenFusion(nn.Module):
             )  # fmt: skip
             a_BLW = self.scene(rgb_BLC, rgb_seen)
         b_BSW, seen_BS = self._pose_tokens(streams_BCTV, pose_seen), pose_seen
-        maps = [self.faces(*faces)] if self.faces is not None and faces is not None else []
-        maps += [tokens(*hand) for tokens, hand in zip(self.hands, hands, strict=False)]
-        for tokens_BLW, map_seen_BL in maps:
-            b_BSW = torch.cat([b_BSW, tokens_BLW], dim=1)
-            seen_BS = torch.cat([seen_BS, map_seen_BL], dim=1)
+        face = self.faces(*faces) if self.faces is not None and faces is not None else None
+        sides = [tokens(*hand) for tokens, hand in zip(self.hands, hands, strict=False)]
+        for read in (*([face] if face else []), *sides):
+            b_BSW = torch.cat([b_BSW, read.tokens], dim=1)
+            seen_BS = torch.cat([seen_BS, read.seen], dim=1)
         usable = _usable(seen_BS)
         for block in self.blocks:
             a_BLW, b_BSW = block(a_BLW, b_BSW, usable)
         rgb_BW, pose_BW = self.pool_rgb(a_BLW), self.pool_pose(b_BSW, usable)
         gate_BW = self.gate(torch.cat([rgb_BW, pose_BW], dim=1)).sigmoid()
-        return self.classify(gate_BW * rgb_BW + (1 - gate_BW) * pose_BW)
+        logits = self.classify(gate_BW * rgb_BW + (1 - gate_BW) * pose_BW)
+        told = [side.cues for side in sides if side.cues is not None]
+        return Told(logits, face.cues if face else None, torch.stack(told, 2) if told else None)
 
     def _pose_tokens(self, streams_BCTV: Sequence[Tensor], seen_BS: Tensor) -> Tensor:
         parts = [
@@ -306,8 +212,8 @@ class InterFusion(nn.Module):
         self.scene = SceneTokens(config.scene, attention)
         self.face_project = nn.Linear(config.face_channels, attention.width)
         self.time = TimeEmbedding(config.face_clock, attention)
-        self.modality = _embedding(attention.width)
-        self.missing = _embedding(attention.width)
+        self.modality = embedding(attention.width)
+        self.missing = embedding(attention.width)
         self.blocks = nn.ModuleList(
             CrossBlock(attention, is_gated=True) for _ in range(attention.blocks)
         )
@@ -374,10 +280,6 @@ def _check_dropout(rgb: float, other: float) -> None:
 
 def _classifier(width: int, num_classes: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, num_classes))
-
-
-def _embedding(*shape: int) -> nn.Parameter:
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
 
 
 def _initialise(module: nn.Module) -> None:

@@ -25,6 +25,7 @@ from train.models.fusion import (
     InterFusion,
     InterFusionConfig,
     TokenFusionConfig,
+    Told,
 )
 from train.models.hands import HandNet, HandNetConfig, by_side
 from train.models.mvit import MViT, MViTConfig
@@ -89,7 +90,14 @@ class MicroGestureHead(nn.Module):
         self, rgb_BLC: Tensor | None, pose_BCTV: Tensor, mask_BTV: Tensor,
         faces: tuple[Tensor, Tensor] | None = None, hands: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
-        """Float32 [B, num_classes]; C of the pose is 3, missing joints are 0 in pose and mask.
+        """Logits float32 [B, num_classes] of what `tell` says."""
+        return self.tell(rgb_BLC, pose_BCTV, mask_BTV, faces, hands).logits
+
+    def tell(
+        self, rgb_BLC: Tensor | None, pose_BCTV: Tensor, mask_BTV: Tensor,
+        faces: tuple[Tensor, Tensor] | None = None, hands: tuple[Tensor, Tensor] | None = None,
+    ) -> Told:  # fmt: skip
+        """Micro-gestures; C of the pose is 3, missing joints are 0 in pose and mask.
 
         Without RGB tokens and faces (see `CrossModalTokenFusion`) and hands (pictures
         [B, Th, 2, 3, S, S] and mask [B, Th, 2]), the pose decides alone.
@@ -101,7 +109,7 @@ class MicroGestureHead(nn.Module):
         if hands is not None:
             assert self.hands is not None
             maps = by_side(self.hands(hands[0].flatten(0, 2)), hands[1])
-        return self.fusion(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces, maps)
+        return self.fusion.tell(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces, maps)
 
 
 class EmotionHead(nn.Module):
@@ -185,11 +193,19 @@ class JointNet(nn.Module):
 
         And float32 [B, Th, 2, 3, S, S] and [B, Th, 2] where it looks at hands.
         """
+        told, emotion = self.tell(rgb, pose, pose_mask, face, face_mask, hand, hand_mask)
+        return told.logits, emotion
+
+    def tell(
+        self, rgb: Tensor, pose: Tensor, pose_mask: Tensor, face: Tensor, face_mask: Tensor,
+        hand: Tensor | None = None, hand_mask: Tensor | None = None,
+    ) -> tuple[Told, Tensor]:  # fmt: skip
+        """`forward`, with what each picture of face and hands says."""
         tokens = self.trunk.tokens(self.pixels(rgb))
         faces = self.emotion.features(face)
         hands = None if hand is None or hand_mask is None else (hand, hand_mask)
-        gesture = self.micro_gesture(tokens, pose, pose_mask, (faces.sources, face_mask), hands)
-        return gesture, self.emotion.judge(tokens, faces, face_mask)
+        told = self.micro_gesture.tell(tokens, pose, pose_mask, (faces.sources, face_mask), hands)
+        return told, self.emotion.judge(tokens, faces, face_mask)
 
 
 Net = MicroGestureNet | EmotionNet | JointNet

@@ -78,16 +78,21 @@ def openpose_places(body: Body) -> Mapping[int, Place]:
     out |= {_FACE + 68: named["right_eye"], _FACE + 69: named["left_eye"]}
     out |= {_FACE + 48: named["mouth_right"], _FACE + 54: named["mouth_left"]}
     for side, start in (("left", _LEFT_HAND), ("right", _RIGHT_HAND)):
-        letter = side[0].upper()
         out[start] = named[f"{side}_wrist"]
-        for finger in range(5):
-            bones = [f"{letter} Finger{finger}{k}" for k in ("", "1", "2")]
-            for k, bone in enumerate(bones):
-                out[start + 1 + 4 * finger + k] = (bone, body.at(bone))
-            phalanx = body.at(bones[2]) - body.at(bones[1])
-            last = body.at(bones[2]) + np.float32(FINGER_TIPS[finger]) * phalanx
-            out[start + 4 + 4 * finger] = (bones[2], last)
+        out |= dict(enumerate(openpose_fingers(body, side), start + 1))
     return out
+
+
+def openpose_fingers(body: Body, side: str) -> tuple[Place, ...]:
+    """The 20 keypoints of OpenPose on the fingers of a hand, from knuckle to tip, thumb first."""
+    places: list[Place] = []
+    for finger in range(5):
+        bones = [f"{side[0].upper()} Finger{finger}{k}" for k in ("", "1", "2")]
+        places += [(bone, body.at(bone)) for bone in bones]
+        phalanx = body.at(bones[2]) - body.at(bones[1])
+        tip = body.at(bones[2]) + np.float32(FINGER_TIPS[finger]) * phalanx
+        places.append((bones[2], tip))
+    return tuple(places)
 
 
 def carry(body: Body, bones: Floats, places: Mapping[int, Place] | tuple[Place, ...]) -> Floats:

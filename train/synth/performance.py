@@ -39,5 +39,7 @@ class Performance:
     """float32 [T, K]: weight of each of the avatar's blend shapes; K = 0 where it has none."""
     truth: tuple[TimedLabel, ...]
     """In time order; what is in no interval is background (class 31)."""
+    actions: NDArray[np.float32]
+    """float32 [T, 14]: how far the face moves, 0..1 (`train.synth.controls.FACE`)."""
     emotion: int | None
     """Index into `train.labels.EMOTIONS`; None for a face in between."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.synth.body import SIDES, Body
-from train.synth.controls import Controls, still
+from train.synth.controls import FACE, Controls, still
 from train.synth.faces import feel
 from train.synth.gestures.classes import draw_length, perform
 from train.synth.gestures.reach import SIGN, Goal, bent, jittered, reach
@@ -117,7 +117,8 @@ def _record(
     for name, channel in controls.face.items():
         controls.face[name] = np.clip(channel, 0.0, 1.3).astype(np.float32)
     bones, morphs = pose(body, controls)
-    return Performance(controls.t, bones, morphs, truth, emotion)
+    actions = np.stack([controls.face[name] for name in FACE], axis=1)
+    return Performance(controls.t, bones, morphs, truth, actions, emotion)
 
 
 def _rest(rng: np.random.Generator, c: Controls, body: Body) -> None:

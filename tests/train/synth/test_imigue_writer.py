@@ -102,7 +102,7 @@ def test_the_script_in_seconds_counts_from_the_first_frame(tmp_path: Path) -> No
     t = np.array([5.0, 5.5, 6.0, 7.0])
     truth = (TimedLabel(8, 4.9, 5.6), TimedLabel(ILLUSTRATIVE, 5.6, 6.0), TimedLabel(0, 6.2, 7.2))
     nothing = np.zeros((4, 0), np.float32)
-    write_script(tmp_path / "t.csv", Performance(t, nothing, nothing, truth, 1))
+    write_script(tmp_path / "t.csv", Performance(t, nothing, nothing, truth, nothing, 1))
     assert (tmp_path / "t.csv").read_text().split() == [
         "task,label,start_s,end_s", "micro_gesture,Touching", "ears,0.0,0.6",
         "micro_gesture,Turtle", "neck,1.2,2.0", "emotion,positive,0.0,2.0",

@@ -1,0 +1,51 @@
+"""Losses: of the tasks, and of what is known of each picture of a rendered window."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.cues import FACE_CUES, HAND_CUES, cues_loss
+from train.dataset import BETWEEN, UNLABELLED
+from train.places import PLACES, places_loss
+from train.stages import StageConfig
+
+_DENSE = {PLACES: places_loss, HAND_CUES: cues_loss, FACE_CUES: cues_loss}
+"""Learnt beside the tasks."""
+
+
+def loss_of(
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    config: StageConfig,
+    log_priors: Mapping[str, Tensor],
+) -> Tensor:
+    """Cross entropies of the tasks, summed; windows without a label do not count.
+
+    Args:
+        logits: task -> float32 [B, K]; of the stages rgb and face also what places were found.
+        labels: task -> int64 [B], a class, `UNLABELLED` or `BETWEEN`; of these two stages also the
+            places.
+        config: smoothing and logit adjustment.
+        log_priors: task -> float32 [K]: log share of each class among what is drawn.
+    """
+    total = torch.zeros((), device=next(iter(logits.values())).device)
+    for task, scores in logits.items():
+        target = labels[task]
+        if task in _DENSE:
+            total = total + _DENSE[task](scores, target)
+            continue
+        known = target != UNLABELLED
+        if not known.any():
+            total = total + 0.0 * scores.sum()
+            continue
+        adjusted = scores.float()
+        if config.logit_adjustment:
+            adjusted = adjusted + config.logit_adjustment * log_priors[task].to(scores.device)
+        wanted = F.one_hot(target.clamp(min=0), scores.shape[1]).float()
+        wanted[target == BETWEEN] = 1 / scores.shape[1]
+        total = total + F.cross_entropy(
+            adjusted[known], wanted[known], label_smoothing=config.label_smoothing
+        )
+    return total
