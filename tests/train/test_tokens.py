@@ -10,7 +10,7 @@ from train.dataset import UNLABELLED, Labels
 from train.losses import loss_of
 from train.models.attention import AttentionConfig
 from train.models.heads import JointNet, build_net
-from train.models.tokens import CueToken, MapConfig, MapTokens, TokenClock
+from train.models.tokens import MapConfig, MapTokens, TokenClock
 from train.stages import StageConfig, StageNet
 
 B, T, K = 2, 3, 4
@@ -61,18 +61,6 @@ def test_without_cues_there_are_the_cells_alone() -> None:
         MapConfig(9, MAPS.clock, MAPS.grid, dropout=0.0, cues=-1)
 
 
-def test_a_cue_is_told_by_the_cell_that_matters_to_it() -> None:
-    cue = CueToken(1, 2)
-    with torch.no_grad():
-        cue.where.weight.copy_(torch.tensor([[20.0, 0.0]]))
-        cue.what.weight.copy_(torch.tensor([[0.0, 1.0]]))
-        cue.where.bias.zero_()
-        cue.what.bias.zero_()
-    cells = torch.tensor([[[0.0, 5.0], [1.0, -3.0], [0.0, 7.0]]])
-    assert cue.tell(cells).item() == pytest.approx(-3, abs=1e-3)
-    assert cue.tell(cells.flip(1)).item() == pytest.approx(-3, abs=1e-3)
-
-
 def test_cues_are_told_in_training_and_teach_branches_and_fusion() -> None:
     net = build_net(tiny().net)
     assert isinstance(net, JointNet)
@@ -100,7 +88,7 @@ def test_the_gesture_is_told_by_the_cues_too() -> None:
     given = feeds()
     before = net(**given)
     with torch.no_grad():
-        faces.cues.what.bias.add_(3)
+        faces.cues.judge.bias.add_(3)
     gesture, emotion = net(**given)
     assert (gesture - before[0]).abs().max() > 1e-4
     torch.testing.assert_close(emotion, before[1])

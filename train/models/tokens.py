@@ -142,7 +142,9 @@ class MapTokens(nn.Module):
         self.column = embedding(1, columns, attention.width)
         self.modality = embedding(attention.width)
         self.missing = embedding(attention.width)
-        self.cues = CueToken(config.cues, attention.width) if config.cues else None
+        self.cues = None
+        if config.cues:
+            self.cues = CueToken(rows * columns, config.cues, attention.width)
 
     def forward(self, maps_NCHW: Tensor, mask_BT: Tensor) -> MapRead:
         """Of the maps of N = B * T crops, and which of these there were."""
@@ -153,7 +155,7 @@ class MapTokens(nn.Module):
         place_LW = (self.row + self.column).flatten(0, 1)
         cues_NK = None
         if self.cues is not None:
-            cues_NK = self.cues.tell(cells_NLW + place_LW)
+            cues_NK = self.cues.tell(cells_NLW)
             cells_NLW = torch.cat([cells_NLW, self.cues(cues_NK)[:, None]], dim=1)
             place_LW = torch.cat([place_LW, self.cues.place])
         tokens_BTLW = cells_NLW.unflatten(0, (-1, mask_BT.shape[1]))
@@ -165,20 +167,17 @@ class MapTokens(nn.Module):
 
 
 class CueToken(nn.Module):
-    """Cells of a picture -> what it shows by itself, each thing told where it is to be seen.
+    """Cells of a picture -> what it shows by itself, and of these answers one more token."""
 
-    A softmax over the cells weighs what each of them says; the answers make one more token.
-    """
-
-    def __init__(self, cues: int, width: int) -> None:
+    def __init__(self, cells: int, cues: int, width: int) -> None:
         super().__init__()
-        self.where, self.what = nn.Linear(width, cues), nn.Linear(width, cues)
+        self.judge = nn.Linear(cells * width, cues)
         self.project = nn.Linear(cues, width)
         self.place = embedding(1, width)
 
     def tell(self, cells_NLW: Tensor) -> Tensor:
         """Logits [N, K]."""
-        return (self.where(cells_NLW).softmax(dim=1) * self.what(cells_NLW)).sum(dim=1)
+        return self.judge(cells_NLW.flatten(1))
 
     def forward(self, cues_NK: Tensor) -> Tensor:
         """[N, W] of logits."""
