@@ -24,9 +24,9 @@ def loss_of(
     """Cross entropies of the tasks, summed; windows without a label do not count.
 
     Args:
-        logits: task -> float32 [B, K]; of the stages rgb and face also what places were found.
-        labels: task -> int64 [B], a class, `UNLABELLED` or `BETWEEN`; of these two stages also the
-            places.
+        logits: task -> float32 [B, K]; of the branches that look at pictures also what places were
+            found, of the fusion what cues.
+        labels: task -> int64 [B], a class, `UNLABELLED` or `BETWEEN`; and these places or cues.
         config: smoothing and logit adjustment.
         log_priors: task -> float32 [K]: log share of each class among what is drawn.
     """

@@ -1,6 +1,7 @@
 """Fit: it learns, it stops, and whatever interrupts it, it goes on to the same bits."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -132,7 +133,7 @@ def test_a_branch_learns_what_was_drawn_and_shows_how(
     curves = EventAccumulator(str(tmp_path / "run/face")).Reload()
     losses, scores = curves.Scalars("loss"), curves.Scalars("score")
     assert [point.step for point in losses] == [1, 21]
-    assert losses[1].value < losses[0].value / 2
+    assert losses[1].value < math.log(2) / 2  # of one who guesses: the first step may have luck
     assert [point.step for point in scores] == [20, 40]
     assert max(point.value for point in scores) == pytest.approx(metrics["score"])
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from realtime.perception.crop import cut_square
+from train.cues import FACE_CUES, HAND_CUES
 from train.dataset import BETWEEN
 from train.labels import ILLUSTRATIVE
 from train.places import JOINTS, PLACES
@@ -59,7 +60,7 @@ def test_fusion_gets_faces_and_poses_as_estimated(whole: SceneDataset) -> None:
     assert feeds["face"].std() > 0.1
     assert feeds["pose_mask"].mean() > 0.7
     assert feeds["pose"].std() > 0.1
-    assert set(labels) == {"micro_gesture", "emotion"}
+    assert set(labels) == {"micro_gesture", "emotion", FACE_CUES, HAND_CUES}
     moods = {int(whole[k][1]["emotion"]) for k in range(24)}
     assert moods == {BETWEEN, 0, 1}
 
