@@ -102,11 +102,18 @@ def cues_of_faces(actions: Floats, touched: Floats) -> Floats:
 
 
 def unknown_cues(net: NetConfig) -> dict[str, Tensor]:
-    """NaN for all that a network is asked: cues of a window about which nobody knows them."""
+    """All that a network is asked of a window, as NaN, as nobody knows it.
+
+    Returns:
+        Of what it is asked: `FACE_CUES` -> float32 [Tf, 28], `HAND_CUES` -> float32 [Th, 2, 24].
+    """
     gesture = net.micro_gesture
     asked: dict[str, tuple[MapConfig | None, tuple[int, ...]]] = {}
     if gesture is not None:
-        asked = {FACE_CUES: (gesture.fusion.faces, ()), HAND_CUES: (gesture.fusion.hands, (2,))}
+        asked = {
+            FACE_CUES: (gesture.fusion.faces, ()),
+            HAND_CUES: (gesture.fusion.hands, (len(SIDES),)),
+        }
     return {
         key: torch.full((maps.clock.samples, *sides, maps.cues), torch.nan)
         for key, (maps, sides) in asked.items()
@@ -115,7 +122,7 @@ def unknown_cues(net: NetConfig) -> dict[str, Tensor]:
 
 
 def seen_only(cues: Floats, mask: NDArray[np.float32]) -> Tensor:
-    """The same with NaN where there is no picture; `mask` has one axis fewer."""
+    """Cues float32 [..., K] with NaN where `mask` [...] says that there is no picture."""
     return torch.from_numpy(np.where(mask[..., None] > 0.5, cues, np.nan).astype(np.float32))
 
 
@@ -125,6 +132,9 @@ def cues_loss(logits: Tensor, cues: Tensor) -> Tensor:
     Args:
         logits: float [..., K].
         cues: float32 [..., K], 0..1; NaN where nobody knows.
+
+    Returns:
+        A scalar; 0 with a gradient of 0 where nothing is known.
     """
     known = torch.isfinite(cues).all(-1)
     if not known.any():

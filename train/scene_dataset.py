@@ -46,7 +46,6 @@ from train.synth.script import untrimmed
 from train.turns import AMONG, Kept, turn
 
 Array = NDArray[Any]
-Image = NDArray[np.uint8]
 _TAKE_S = 20.0
 _WINDOWS, _TAKES = 12, 24
 """Windows from one performance, and performances that take turns."""
@@ -54,8 +53,9 @@ _TIMES = 4
 """Each window is looked at so many times, in turn with `AMONG` others."""
 _OFTEN = np.ones(ILLUSTRATIVE)
 _OFTEN[[9, 10, 13, 22, 23]], _OFTEN[[4, 6, 7, 11, 12]], _OFTEN[28] = 1.5, 2.0, 4.0
-"""How often each gesture is performed: the more often, the fewer of them bundle 0.7.0 named. Lips
-are pressed in one of eight gestures of iMiGUE, too."""
+"""float64 [31]: how often each of `MICRO_GESTURES` is performed, relative to the others: the more
+often, the fewer of them bundle 0.7.0 named. In iMiGUE, too, one of eight gestures is pressed lips
+(28); the others are by a hand at face, neck or hair (4 to 12), at the collar, of both hands."""
 _SPEED = 0.2
 """Time runs up to so much faster or slower."""
 _HAND_OFF, _HAND_SHAKE = 0.02, 0.008
