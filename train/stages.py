@@ -23,7 +23,6 @@ BRANCHES = {
 }  # fmt: skip
 """Stage -> which weights it hands on, by their names' beginning; see `branch_of`."""
 STAGES = (*BRANCHES, "fusion")
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -151,10 +150,11 @@ class StageNet(nn.Module):
             self.landmarks = LandmarksProbe(net.emotion.swinface.config)
 
     def train(self, mode: bool = True) -> Self:
-        """As ever, but frozen batch norms stay as they are."""
+        """As ever, but what is frozen stays as it is when it is used, without dropout, too."""
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, _NORMS) and not any(p.requires_grad for p in module.parameters()):
+            weights = list(module.parameters())
+            if weights and not any(p.requires_grad for p in weights):
                 module.eval()
         return self
 

@@ -177,6 +177,18 @@ def test_frozen_weights_keep_even_the_statistics_of_their_norms() -> None:
     assert not whole.net.get_parameter("micro_gesture.fusion.gate.weight").requires_grad
 
 
+@pytest.mark.parametrize("frozen", ["", "rgb"])
+def test_what_is_frozen_drops_nothing_in_training(frozen: str) -> None:
+    """Else what learns beside it would never see it as it is when it is used."""
+    whole = StageNet(build_net(RECIPES["demo"]().net), "fusion", CLASSES)
+    freeze(whole, replace(CONFIG, frozen=frozen))
+    trunk, pixels = whole.net.trunk, torch.ones(8, 3, 4, 112, 112).byte()
+    with torch.no_grad():
+        twice = [trunk.tokens(whole.train().net.pixels(pixels)) for _ in range(2)]
+    assert torch.equal(*twice) == bool(frozen)
+    assert whole.net.training
+
+
 def loss(labels: list[int], config: StageConfig = CONFIG, prior: float = 0.5) -> float:
     priors = {"emotion": torch.tensor([prior, 1 - prior]).log()}
     return float(loss_of({"emotion": LOGITS}, {"emotion": torch.tensor(labels)}, config, priors))
