@@ -1,6 +1,7 @@
 """Checkpoints: weights together with the recipe that they belong to."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,10 @@ WEIGHTS_NAME = "weights.pt"
 _KEYS = {"recipe", "state_dict"}
 _FEEDING = frozenset({"inputs.0.dtype", "net.pixels"})
 """Who normalises pictures: no weight depends on it, and recipes of old fed floats."""
+_INSTANTS = re.compile(
+    r"inputs\.\d+\.(shape\.0|sampling\.frames)|net\..+\.(face_clock|(faces|hands)\.clock)\.samples"
+)
+"""At how many instants faces and hands are looked at: their branches see one picture at a time."""
 
 
 def save_checkpoint(
@@ -49,8 +54,13 @@ def checkpoint_file(path: Path) -> Path:
     return path / WEIGHTS_NAME
 
 
-def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:
+def load_checkpoint(path: Path, recipe: Recipe, *, is_to_learn: bool = False) -> dict[str, Tensor]:
     """The weights of a checkpoint, on the processor; no code in the file is run.
+
+    Args:
+        path: the file.
+        recipe: whose weights they must be.
+        is_to_learn: they are trained on, so they may have looked at other instants before.
 
     Raises:
         CheckpointError: no such file, no checkpoint, or one of another recipe.
@@ -69,7 +79,10 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Tensor]:
         differing = differing_keys(content["recipe"], dump_recipe(recipe))
     except (TypeError, json.JSONDecodeError):
         raise CheckpointError(f"{path}: its recipe is not JSON") from None
-    if others := [key for key in differing if key not in _FEEDING]:
+    others = [key for key in differing if key not in _FEEDING]
+    if is_to_learn:
+        others = [key for key in others if not _INSTANTS.fullmatch(key)]
+    if others:
         raise CheckpointError(
             f"{path}: belongs to another recipe than {recipe.name}, they differ in "
             f"{_some(others)}; name its own recipe, or train again"

@@ -129,7 +129,7 @@ def check_files(initial: Initial, recipe: Recipe) -> None:
         return
     net = build_net(recipe.net)
     for path in initial.init.values():
-        load_weights(net, load_checkpoint(path, recipe), str(path))
+        load_weights(net, load_checkpoint(path, recipe, is_to_learn=True), str(path))
     for name, path in initial.public.items():
         _load_public(net, name, path, recipe)
 
@@ -144,7 +144,7 @@ def initial_net(recipe: Recipe, stage: str, run: Path, initial: Initial, seed: i
     net = build_net(recipe.net)
     if stage in initial.init:
         path = initial.init[stage]
-        load_weights(net, load_checkpoint(path, recipe), str(path))
+        load_weights(net, load_checkpoint(path, recipe, is_to_learn=True), str(path))
     else:
         for name, path in initial.public.items():
             if stage in (PUBLIC[name].stage, "fusion"):

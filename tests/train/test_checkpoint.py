@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engines.bundle import load_bundle
+from engines.tensor_specs import FaceInput
 from tests.conftest import PROJECT
 from tests.train.tiny_recipe import tiny
 from train.checkpoint import load_checkpoint, load_weights, save_checkpoint
@@ -38,6 +39,37 @@ def test_another_recipe_is_named_with_what_differs(tmp_path: Path) -> None:
     save_checkpoint(path, replace(tiny(), face_size=56, storage=(64, 64)), WEIGHTS)
     with pytest.raises(CheckpointError, match=r"another recipe than tiny.*face_size, storage"):
         load_checkpoint(path, tiny())
+
+
+def test_weights_that_looked_at_other_instants_can_be_trained_on_but_not_used(
+    tmp_path: Path,
+) -> None:
+    recipe, path = tiny(), tmp_path / "best.pt"
+    net, (*rest, face, hand) = recipe.net, recipe.inputs
+    assert net.micro_gesture is not None
+    assert net.emotion is not None
+    assert isinstance(face, FaceInput)
+    faces = net.micro_gesture.fusion.faces
+    assert faces is not None
+    clock = replace(faces.clock, samples=7)
+    gesture = replace(net.micro_gesture.fusion, faces=replace(faces, clock=clock))
+    emotion = replace(net.emotion.fusion, face_clock=clock)
+    seven = replace(face, shape=(7, *face.shape[1:]), sampling=replace(face.sampling, frames=7))
+    other = replace(
+        recipe, inputs=(*rest, seven, hand),
+        net=replace(
+            net, micro_gesture=replace(net.micro_gesture, fusion=gesture),
+            emotion=replace(net.emotion, fusion=emotion),
+        ),
+    )  # fmt: skip
+    save_checkpoint(path, other, build_net(other.net).state_dict())
+    with pytest.raises(CheckpointError, match=r"another recipe than tiny.*inputs\.2\.sampling"):
+        load_checkpoint(path, recipe)
+    weights = load_checkpoint(path, recipe, is_to_learn=True)
+    load_weights(build_net(net), weights, str(path))
+    save_checkpoint(path, replace(other, face_size=56), WEIGHTS)
+    with pytest.raises(CheckpointError, match="differ in face_size;"):
+        load_checkpoint(path, recipe, is_to_learn=True)
 
 
 def test_where_a_fit_stands_is_no_checkpoint(tmp_path: Path) -> None:
