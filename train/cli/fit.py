@@ -26,7 +26,9 @@ An interrupted run goes on with the same command, to the bit. Several GPUs of on
     torchrun --nproc-per-node 2 -m train fit --devices 2 --out DIR ...
 
 and of several machines with torchrun's --nnodes and --rdzv-endpoint; --devices counts those of one
-machine. The batch of a stage (--set STAGE.batch=N) is shared out among all of them.
+machine. The batch of a stage (--set STAGE.batch=N) is shared out among all of them. The same keeps
+cores busier where there is no GPU: for two of them OMP_NUM_THREADS=1, two processes as above,
+--accelerator cpu --workers 1.
 """
 
 
