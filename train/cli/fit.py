@@ -53,7 +53,8 @@ def add(commands: Subparsers) -> None:
     _add_data(parser)
     parser.add_argument(
         "--init", nargs="*", action="extend", default=[], metavar="STAGE=FILE",
-        help="a checkpoint of the same recipe, or a bundle with one, to begin a stage with",
+        help="a checkpoint of the same recipe (which may look at faces and hands at other "
+        "instants), or a bundle with one, to begin a stage with",
     )  # fmt: skip
     parser.add_argument(
         "--public", nargs="*", action="extend", default=[], metavar="MODEL=FILE",
