@@ -10,10 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.skeleton import LAYOUTS
+from engines.skeleton import LAYOUTS, MEDIAPIPE33
+from engines.tensor_specs import SHOULDERS
 from engines.window import Window
 
 Image = NDArray[np.uint8]
+_SIDES, _HAND = ("left", "right"), ("wrist", "pinky", "index", "thumb")
+_LOST, _LOST_BY, _LOST_S, _FADING_S = 0.1, 0.5, (0.5, 2.5), 0.2
+"""How often a hand is taken to be elsewhere, by shoulder widths (standard deviation), for how long,
+and how fast it comes to that."""
 
 
 @dataclass(frozen=True)
@@ -205,3 +210,32 @@ def _with_losses(rng: np.random.Generator, window: Window, share: float) -> Wind
         faces[out], has_face[out] = 0, False
         window = replace(window, faces=faces, has_face=has_face)
     return window
+
+
+def lost_hands(rng: np.random.Generator, window: Window) -> tuple[Window, NDArray[np.bool_]]:
+    """The same with hands, now and then, that the estimator takes to be elsewhere for a while.
+
+    It loses dark hands before dark hair so; pictures of hands are then cut out elsewhere, too.
+
+    Args:
+        rng: decides.
+        window: of MediaPipe's skeleton.
+
+    Returns:
+        The window, and bool [T, 2]: when which hand is lost.
+    """
+    xy, conf, t = window.xy.copy(), window.conf.copy(), window.t
+    is_lost = np.zeros((len(t), len(_SIDES)), np.bool_)
+    left, right = (xy[:, k] for k in MEDIAPIPE33.indices(SHOULDERS))
+    width = float(np.median(np.linalg.norm(left - right, axis=-1)))
+    for k, side in enumerate(_SIDES):
+        if rng.random() >= _LOST:
+            continue
+        hand = list(MEDIAPIPE33.indices([f"{side}_{point}" for point in _HAND]))
+        length = rng.uniform(*_LOST_S)
+        start = rng.uniform(t[0] - length / 2, t[-1] - length / 2)
+        share = np.clip(np.minimum(t - start, start + length - t) / _FADING_S, 0, 1)[:, None]
+        xy[:, hand] += (share * rng.normal(0, _LOST_BY, 2) * width)[:, None]
+        conf[:, hand] *= 1 - share * rng.uniform(0, 0.7)
+        is_lost[:, k] = share[:, 0] > 0
+    return replace(window, xy=xy.astype(np.float32), conf=conf.astype(np.float32)), is_lost

@@ -31,7 +31,7 @@ from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
 from train.models.fusion import InterFusionConfig, TokenFusionConfig
-from train.models.hands import HandNetConfig
+from train.models.hands import HandNetConfig, around_size
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig, mvit_v2_s
 from train.models.pixels import PixelsConfig
@@ -203,10 +203,13 @@ def _face_map(swinface: SwinFaceConfig, face: FaceInput) -> MapConfig:
 
 
 def _hand_map() -> tuple[HandNetConfig, MapConfig]:
-    net, sampling = HandNetConfig(stem=24, widths=(48, 96, 128), grid=2), DEMO_HANDS.sampling
+    net, sampling = HandNetConfig(stem=32, widths=(64, 128, 192), grid=2), DEMO_HANDS.sampling
     clock = TokenClock(sampling.frames, 1, sampling.span_s)
     grid = (net.grid, net.grid)
-    return net, MapConfig(net.widths[-1], clock, grid, dropout=0.1, cues=len(TOUCHED))
+    beside = around_size(LAYOUTS[POSE_LAYOUT].num_joints)
+    return net, MapConfig(
+        net.widths[-1], clock, grid, dropout=0.1, cues=len(TOUCHED), beside=beside
+    )
 
 
 def _face_clock(face: FaceInput) -> TokenClock:

@@ -20,7 +20,7 @@ from engines.preprocess import preprocess, sample
 from engines.skeleton import MEDIAPIPE33
 from engines.tensor_specs import HANDS, FaceInput, HandInput, RgbInput
 from engines.window import Window
-from train.augment import Augmentation, augment, mirrored
+from train.augment import Augmentation, augment, lost_hands, mirrored
 from train.cues import (
     FACE_CUES,
     HAND_CUES,
@@ -35,7 +35,7 @@ from train.places import PLACES, places_at_hands, places_in
 from train.recipes import Recipe
 from train.shots import Photographer, Shot
 from train.synth.avatar import load_avatar
-from train.synth.body import Body, measure
+from train.synth.body import SIDES, Body, measure
 from train.synth.estimator import load_estimator
 from train.synth.faces import draw_features
 from train.synth.motion import RATE_HZ, draw_end
@@ -49,15 +49,20 @@ Array = NDArray[Any]
 _TAKE_S = 20.0
 _WINDOWS, _TAKES = 12, 24
 """Windows from one performance, and performances that take turns."""
-_TIMES = 4
+_TIMES = 6
 """Each window is looked at so many times, in turn with `AMONG` others."""
 _OFTEN = np.ones(ILLUSTRATIVE)
-_OFTEN[[9, 10, 13, 22, 23]], _OFTEN[[4, 6, 7, 11, 12]], _OFTEN[28] = 1.5, 2.0, 4.0
+_OFTEN[[2, 3, 8, 13, 14, 17, 21, 22, 23, 24]] = 1.75
+_OFTEN[[4, 6, 7, 9, 10, 11, 12]], _OFTEN[28] = 2.5, 3.0
 """float64 [31]: how often each of `MICRO_GESTURES` is performed, relative to the others: the more
-often, the fewer of them bundle 0.7.0 named. In iMiGUE, too, one of eight gestures is pressed lips
-(28); the others are by a hand at face, neck or hair (4 to 12), at the collar, of both hands."""
+often, the fewer of them bundle 0.8.0 named. In iMiGUE, too, one of eight gestures is pressed lips
+(28); the others are by a hand at head, face or neck, at the collar, at arms and clothes, or of both
+hands."""
 _SPEED = 0.2
 """Time runs up to so much faster or slower."""
+_HURRIED, _HURRY = 0.3, (1.2, 2.2)
+"""Share of windows in which it runs so many times as fast: iMiGUE has gestures of fractions of a
+second, and none that is performed takes less than one."""
 _HAND_OFF, _HAND_SHAKE = 0.02, 0.008
 """Of the region's side: 5 and 2 px of 256, of a hand, and from frame to frame."""
 _MIRRORED = 0.5
@@ -124,14 +129,16 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         if rng.random() < _MIRRORED:
             window, touched = mirrored(window), touched[:, ::-1]
         window = augment(rng, window, _AGAIN)
-        seen = window
-        if isinstance(self._placed, HandInput):
+        seen, is_lost = window, np.zeros((len(window.t), len(SIDES)), np.bool_)
+        if self._placed is None:
+            seen, is_lost = lost_hands(np.random.default_rng([self._seed, 9, draw]), window)
+        elif isinstance(self._placed, HandInput):
             seen = _misplaced_hands(np.random.default_rng([self._seed, 8, draw]), window)
         arrays = preprocess([seen], self._manifest)
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
         labels = {task: torch.tensor(made.labels.get(task, UNLABELLED)) for task in self._tasks}
         if self._placed is None:
-            return feeds, labels | self._cues(window, touched, made.actions, arrays)
+            return feeds, labels | self._cues(window, touched, is_lost, made.actions, arrays)
         sampled, _ = sample(window.t, self._placed.sampling)
         if isinstance(self._placed, RgbInput):
             places = places_in(window, sampled, self._placed)
@@ -140,8 +147,10 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         return feeds, labels | {PLACES: torch.from_numpy(places)}
 
     def _cues(
-        self, window: Window, touched: Floats, actions: Floats, arrays: Mapping[str, Array]
-    ) -> Labels:
+        self, window: Window, touched: Floats, is_lost: NDArray[np.bool_], actions: Floats,
+        arrays: Mapping[str, Array],
+    ) -> Labels:  # fmt: skip
+        """What is known of each picture; of one that was cut out elsewhere nothing is."""
         out = dict(self._unknown)
         for spec in self._manifest.inputs:
             at, _ = sample(window.t, spec.sampling)
@@ -149,7 +158,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
                 shown = cues_of_faces(actions[at], touched[at])
                 out[FACE_CUES] = seen_only(shown, arrays[spec.mask][0])
             elif HAND_CUES in out and isinstance(spec, HandInput):
-                out[HAND_CUES] = seen_only(touched[at], arrays[spec.mask][0])
+                there = np.where(is_lost[at], np.float32(0), arrays[spec.mask][0])
+                out[HAND_CUES] = seen_only(touched[at], there)
         return out
 
     def _perform(self, number: int) -> tuple[Body, Performance]:
@@ -166,6 +176,8 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         rng = np.random.default_rng([self._seed, 7, number])
         spec = self._manifest.window
         speed = float(np.exp(rng.uniform(-1, 1) * np.log1p(_SPEED)))
+        if rng.random() < _HURRIED:
+            speed = float(rng.uniform(*_HURRY))
         span_s, t = spec.span_s * speed, performance.t
         end, label = draw_end(rng, t, performance.truth, span_s, spec.anchor)
         inside = (t >= end - span_s - 1e-6) & (t <= end + 1e-6)

@@ -9,10 +9,11 @@ from engines.skeleton import MEDIAPIPE33
 from engines.window import Window
 from tests.fakes import ScriptedPerceiver, frame_at
 from tests.train.tiny_recipe import tiny
-from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
+from train.augment import Augmentation, Timing, augment, draw_timing, lost_hands, mirrored
 from train.perception import perception_of
 
 NOTHING = Augmentation(**{entry.name: 0 for entry in fields(Augmentation)})
+SIDES = ("left", "right")
 J = {name: k for k, name in enumerate(MEDIAPIPE33.joints)}
 
 
@@ -169,3 +170,27 @@ def test_speed_and_rate_stay_in_their_limits() -> None:
     assert 1.15 < speeds.max() <= 1.2
     assert len(rates) / 400 == pytest.approx(0.3, abs=0.08)
     assert 9 <= min(rates) <= max(rates) <= 16
+
+
+def test_a_lost_hand_is_elsewhere_for_a_while_as_a_whole() -> None:
+    window = some_window(40)
+    hands = [[J[f"{side}_{p}"] for p in ("wrist", "pinky", "index", "thumb")] for side in SIDES]
+    others = sorted(set(range(33)) - {*hands[0], *hands[1]})
+    shares = []
+    for seed in range(60):
+        seen, is_lost = lost_hands(np.random.default_rng(seed), window)
+        assert changed(seen, window) <= {"xy", "conf"}
+        moved = seen.xy - window.xy
+        np.testing.assert_array_equal(moved[:, others], 0)
+        for k, hand in enumerate(hands):
+            np.testing.assert_allclose(np.ptp(moved[:, hand], axis=1), 0, atol=1e-4)
+            is_away = np.abs(moved[:, hand[0]]).max(axis=-1) > 0
+            np.testing.assert_array_equal(is_away & ~is_lost[:, k], False)
+            assert (seen.conf[:, hand] <= window.conf[:, hand]).all()
+            edges = np.diff(np.pad(is_lost[:, k], 1).astype(int))
+            assert (edges == 1).sum() <= 1, "one time at most"
+        shares.append(is_lost.any(axis=0).mean())
+        again, when = lost_hands(np.random.default_rng(seed), window)
+        assert equal(again, seen)
+        np.testing.assert_array_equal(when, is_lost)
+    assert 0.03 < np.mean(shares) < 0.25

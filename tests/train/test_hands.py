@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.train.tiny_recipe import HAND_SIDE, HANDS, tiny
-from train.models.hands import HandNet, HandNetConfig, HandsProbe, by_side
+from tests.train.tiny_recipe import HAND_SIDE, HANDS, POSES, tiny
+from train.models.hands import HandNet, HandNetConfig, HandsProbe, around, around_size, by_side
 from train.models.heads import JointNet, build_net
 from train.recipes import demo
 from train.stages import StageNet, branch_of, default_stage, freeze, stages_of
@@ -54,6 +54,46 @@ def test_maps_are_told_apart_by_side_and_instant() -> None:
     assert left.flatten().tolist() == [0, 2, 4, 6]
     assert right.flatten().tolist() == [1, 3, 5, 7]
     assert seen.tolist() == [[1] * HANDS] * 2
+
+
+def test_where_things_are_seen_from_a_hand() -> None:
+    pose, mask = torch.zeros(1, 3, 2, 6), torch.ones(1, 2, 6)  # joints 0 to 3 are the hand's
+    pose[0, :, 1, 4] = torch.tensor([0.5, -0.25, 0.0])
+    mask[0, 1, 5] = mask[0, 1, 3] = 0
+    pose[0, :, 1, 5] = 9.0
+    told = around(pose, mask, (0, 1, 2, 3), (1,))
+    assert told.shape == (1, 1, around_size(6))
+    way, fine, seen = told[0, 0].split([72, 72, 6])
+    way = way.reshape(3, 4, 6)
+    assert way[:, 0, 4].tolist() == way[:, 2, 4].tolist() == [0.5, -0.25, 0.0]
+    assert not way[..., 5].any(), "it was not seen"
+    assert not way[:, 3].any(), "the hand's own point was not"
+    torch.testing.assert_close(fine.reshape(3, 4, 6), (way / 0.4).tanh())
+    assert seen.tolist() == [1, 1, 1, 0, 1, 0]
+
+
+@torch.inference_mode()
+def test_what_a_hand_touches_is_told_by_where_it_is_at_that_instant() -> None:
+    net, given = joint(), feeds()
+    told, _ = net.tell(**given)
+    assert told.hands is not None
+    at = net.micro_gesture.fusion.hands_at
+    assert at == tuple(POSES // HANDS * (k + 1) - 1 for k in range(HANDS))
+    given["pose"][1, :, at[1], net.micro_gesture.points[0][2]] += 0.5  # the left index finger
+    moved, _ = net.tell(**given)
+    assert moved.hands is not None
+    is_other = (moved.hands - told.hands).abs().amax(-1) > 1e-5
+    assert is_other[:, :, 0].nonzero().tolist() == [[1, 1]]
+    assert is_other.any(-1).nonzero().tolist() == [[1, 1]], "the right hand sees it at that instant"
+
+
+def test_other_numbers_beside_a_hand_are_refused() -> None:
+    gesture = demo().net.micro_gesture
+    assert gesture is not None
+    assert gesture.fusion.hands is not None
+    hands = replace(gesture.fusion.hands, beside=7)
+    with pytest.raises(ValueError, match="come 625 numbers, got 7"):
+        replace(gesture, fusion=replace(gesture.fusion, hands=hands))
 
 
 @torch.inference_mode()

@@ -65,6 +65,20 @@ def test_fusion_gets_faces_and_poses_as_estimated(whole: SceneDataset) -> None:
     assert moods == {BETWEEN, 0, 1}
 
 
+def test_of_a_hand_that_is_lost_nothing_is_known(
+    whole: SceneDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.augment._LOST", 0.0)
+    known = whole[0][1]
+    monkeypatch.setattr("train.augment._LOST", 1.0)
+    feeds, labels = whole[0]
+    there, was = (torch.isfinite(x[HAND_CUES]).all(-1) for x in (labels, known))
+    assert (was & ~there).any()
+    torch.testing.assert_close(labels[HAND_CUES][there & was], known[HAND_CUES][there & was])
+    torch.testing.assert_close(labels[FACE_CUES], known[FACE_CUES], equal_nan=True)
+    assert feeds["hand_mask"].any(), "a picture of somewhere else"
+
+
 def test_hands_alone_come_with_the_places_in_their_pictures(shared: Path) -> None:
     alone = SceneDataset(shared / "avatars", NAMES, demo(), 99, 3, only="hand")
     feeds = [alone[k][0] for k in range(6)]

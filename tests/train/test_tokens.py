@@ -61,6 +61,27 @@ def test_without_cues_there_are_the_cells_alone() -> None:
         MapConfig(9, MAPS.clock, MAPS.grid, dropout=0.0, cues=-1)
 
 
+def test_numbers_beside_a_picture_tell_its_cues_too() -> None:
+    config = MapConfig(9, MAPS.clock, MAPS.grid, dropout=0.0, cues=K, beside=5)
+    tokens, maps = MapTokens(config, ATTENTION).eval(), torch.randn(B * T, 9, 3, 2)
+    there, beside = torch.ones(B, T), torch.randn(B, T, 5)
+    read = tokens(maps, there, beside)
+    assert read.tokens.shape == (B, T * 7, 16)
+    beside = beside.clone()
+    beside[1, 2] += 1
+    changed = tokens(maps, there, beside)
+    moved = (changed.tokens - read.tokens).abs().amax(-1).unflatten(1, (T, 7)) > 1e-6
+    assert moved.nonzero().tolist() == [[1, 2, 6]], "its last token alone"
+    assert ((changed.cues - read.cues).abs().amax(-1) > 1e-6).nonzero().tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match="there are none"):
+        MapConfig(9, MAPS.clock, MAPS.grid, dropout=0.0, beside=5)
+
+
+def test_the_nearest_samples_of_another_clip() -> None:
+    assert TokenClock(4, 1, 2.13).among(TokenClock(32, 4, 2.13)) == (7, 15, 23, 31)
+    assert TokenClock(2, 1, 2.0).among(TokenClock(8, 1, 1.0)) == (0, 7), "or the first there is"
+
+
 def test_cues_are_told_in_training_and_teach_branches_and_fusion() -> None:
     net = build_net(tiny().net)
     assert isinstance(net, JointNet)

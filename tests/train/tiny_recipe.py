@@ -9,7 +9,7 @@ from train.cues import SHOWN, TOUCHED
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
 from train.models.fusion import InterFusionConfig, TokenFusionConfig
-from train.models.hands import HandNetConfig
+from train.models.hands import HandNetConfig, around_size
 from train.models.heads import EmotionConfig, MicroGestureConfig, NetConfig
 from train.models.mvit import MViTConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig
@@ -76,7 +76,10 @@ def _net(span_s: float) -> NetConfig:
     )  # fmt: skip
     clock, side = TokenClock(FACES, 1, span_s), swinface.grid(1)
     faces = MapConfig(sum(swinface.source_dims), clock, (side, side), dropout=0.1, cues=len(SHOWN))
-    hands = MapConfig(16, TokenClock(HANDS, 1, span_s), (1, 1), dropout=0.1, cues=len(TOUCHED))
+    hands = MapConfig(
+        16, TokenClock(HANDS, 1, span_s), (1, 1), dropout=0.1, cues=len(TOUCHED),
+        beside=around_size(UPPER25.num_joints),
+    )  # fmt: skip
     scene = SceneConfig(32, TokenClock(FRAMES, 2, span_s), (4, 4))
     return NetConfig(
         mvit,

@@ -115,6 +115,7 @@ class CrossModalTokenFusion(nn.Module):
         self.faces = MapTokens(config.faces, attention) if config.faces else None
         sides = (config.hands,) * SIDES if config.hands else ()
         self.hands = nn.ModuleList(MapTokens(hand, attention) for hand in sides)
+        self.hands_at = config.hands.clock.among(config.pose_clock) if config.hands else ()
         self.blocks = nn.ModuleList(
             CrossBlock(attention, is_gated=False) for _ in range(attention.blocks)
         )
@@ -130,7 +131,7 @@ class CrossModalTokenFusion(nn.Module):
         streams_BCTV: Sequence[Tensor],
         masks_BTV: Sequence[Tensor],
         faces: tuple[Tensor, Tensor] | None = None,
-        hands: Sequence[tuple[Tensor, Tensor]] = (),
+        hands: Sequence[tuple[Tensor, Tensor, Tensor]] = (),
     ) -> Tensor:
         """Logits float32 [B, num_classes] of what `tell` says."""
         return self.tell(rgb_BLC, streams_BCTV, masks_BTV, faces, hands).logits
@@ -141,7 +142,7 @@ class CrossModalTokenFusion(nn.Module):
         streams_BCTV: Sequence[Tensor],
         masks_BTV: Sequence[Tensor],
         faces: tuple[Tensor, Tensor] | None = None,
-        hands: Sequence[tuple[Tensor, Tensor]] = (),
+        hands: Sequence[tuple[Tensor, Tensor, Tensor]] = (),
     ) -> Told:
         """What is going on, and what each picture of face and hands says of it.
 
@@ -152,7 +153,9 @@ class CrossModalTokenFusion(nn.Module):
                 as seen if one of the samples about its centre was.
             faces: maps [B * Tf, C, H, W] of face crops, and float [B, Tf], 1 where there was a
                 face; None if there are none, or the config has no place for them.
-            hands: the same of the left hand and of the right one; none if there are none.
+            hands: the same of the left hand and of the right one, and [B, Th, F], what
+                `train.models.hands.around` says of it at the instants `hands_at`; none if there
+                are none.
         """
         stride = self.config.pose_clock.stride
         masks = torch.stack([_token_mask(mask, stride) for mask in masks_BTV], dim=1)

@@ -6,16 +6,23 @@ branch: it is ours, as streams of hands are usual where signs are recognised.
 
 Blocks are those of ResNet (He et al. 2016): two 3x3 convolutions with batch norms, and a shortcut.
 
-Shape suffixes: N pictures, B batch, T time steps, C channels, H W a map, S side of a picture.
+Shape suffixes: N pictures, B batch, T time steps, C channels, H W a map, S side of a picture,
+V joints, P points of a hand, F numbers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIDES = 2
 """Left and right."""
+POINTS = ("wrist", "pinky", "index", "thumb")
+"""Of a hand, from which the pose says where everything is."""
+_NEAR = 0.4
+"""Shoulder widths: what is nearer is told more finely."""
 _LEAST_CONTRAST = 0.05
 """Standard deviation, of -1..1: below it a picture is hardly stretched, as it is mostly noise."""
 
@@ -96,3 +103,29 @@ def by_side(maps_NCHW: Tensor, mask_BT2: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Maps [B * T, C, H, W] and mask [B, T] of the left hands, and of the right ones."""
     maps = maps_NCHW.unflatten(0, (-1, SIDES))
     return [(maps[:, side], mask_BT2[..., side]) for side in range(SIDES)]
+
+
+def around(pose_BCTV: Tensor, mask_BTV: Tensor, points: Sequence[int], at: Sequence[int]) -> Tensor:
+    """Where all joints are, seen from the points of a hand, at some instants.
+
+    A picture says what a hand touches if that can still be seen; the pose says where the hand is.
+
+    Args:
+        pose_BCTV: in shoulder widths; C is 3.
+        mask_BTV: 1 where a joint was seen.
+        points: joints that are a hand's.
+        at: samples of the pose.
+
+    Returns:
+        [B, T, F] with F = `around_size(V)`; what was not seen is 0.
+    """
+    pose_BCTV, seen_BTV = pose_BCTV[:, :, list(at)], mask_BTV[:, list(at)]
+    there_BTPV = seen_BTV[:, :, None] * seen_BTV[..., list(points)][..., None]
+    way_BCTPV = pose_BCTV[:, :, :, None] - pose_BCTV[..., list(points)][..., None]
+    way_BTF = (way_BCTPV * there_BTPV[:, None]).transpose(1, 2).flatten(2)
+    return torch.cat([way_BTF, (way_BTF / _NEAR).tanh(), seen_BTV], dim=2)
+
+
+def around_size(joints: int) -> int:
+    """How many numbers `around` gives for an instant."""
+    return 2 * 3 * len(POINTS) * joints + joints

@@ -27,7 +27,7 @@ from train.models.fusion import (
     TokenFusionConfig,
     Told,
 )
-from train.models.hands import HandNet, HandNetConfig, by_side
+from train.models.hands import POINTS, HandNet, HandNetConfig, around, around_size, by_side
 from train.models.mvit import MViT, MViTConfig
 from train.models.pixels import Normalise, PixelsConfig
 from train.models.swinface import EXPRESSION_BRANCH, Features, SwinFace, SwinFaceConfig
@@ -46,6 +46,11 @@ class MicroGestureConfig:
     def __post_init__(self) -> None:
         if (self.hands is None) != (self.fusion.hands is None):
             raise ValueError("Pictures of hands need a network and a place in the fusion")
+        size = around_size(self.agcn.num_joints)
+        if self.fusion.hands is not None and self.fusion.hands.beside not in (0, size):
+            raise ValueError(
+                f"Beside a hand's picture come {size} numbers, got {self.fusion.hands.beside}"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class MicroGestureHead(nn.Module):
         self.joint_stream = AGCN(config.agcn)
         self.bone_stream = AGCN(config.agcn)
         self.hands = HandNet(config.hands) if config.hands else None
+        sides = ("left", "right") if config.hands else ()
+        layout = LAYOUTS[config.layout]
+        self.points = [layout.indices([f"{side}_{point}" for point in POINTS]) for side in sides]
         self.fusion = CrossModalTokenFusion(config.fusion)
 
     def forward(
@@ -105,11 +113,20 @@ class MicroGestureHead(nn.Module):
         bone_mask_BTV = mask_BTV * mask_BTV[:, :, list(self.parents)]
         bones_BCTV = bones(pose_BCTV, self.parents) * bone_mask_BTV[:, None]
         streams = (self.joint_stream.features(pose_BCTV), self.bone_stream.features(bones_BCTV))
-        maps = []
-        if hands is not None:
-            assert self.hands is not None
-            maps = by_side(self.hands(hands[0].flatten(0, 2)), hands[1])
-        return self.fusion.tell(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces, maps)
+        seen = self._look_at(hands, pose_BCTV, mask_BTV) if hands is not None else []
+        return self.fusion.tell(rgb_BLC, streams, (mask_BTV, bone_mask_BTV), faces, seen)
+
+    def _look_at(
+        self, hands: tuple[Tensor, Tensor], pose_BCTV: Tensor, mask_BTV: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of each side what its pictures show, when there are any, and where the hand is."""
+        assert self.hands is not None
+        pictures, mask_BT2 = hands
+        sides = by_side(self.hands(pictures.flatten(0, 2)), mask_BT2)
+        return [
+            (maps, mask_BT, around(pose_BCTV, mask_BTV, points, self.fusion.hands_at))
+            for (maps, mask_BT), points in zip(sides, self.points, strict=True)
+        ]
 
 
 class EmotionHead(nn.Module):

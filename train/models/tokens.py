@@ -1,6 +1,7 @@
 """Tokens: what the branches hand to the fusions, at one width, with embeddings of time and place.
 
-Shape suffixes: N pictures, B batch, L tokens, C channels, H W a map, T time steps, K cues, W width.
+Shape suffixes: N pictures, B batch, L tokens, C channels, H W a map, T time steps, K cues, W width,
+F numbers beside a picture.
 """
 
 import math
@@ -36,6 +37,11 @@ class TokenClock:
         step_s = self.span_s / self.samples
         return tuple((self.stride * i - self.samples + 1) * step_s for i in range(self.steps))
 
+    def among(self, other: "TokenClock") -> tuple[int, ...]:
+        """The samples of another clip that are nearest to these steps."""
+        step_s, last = other.span_s / other.samples, other.samples - 1
+        return tuple(max(0, last + round(second / step_s)) for second in self.seconds)
+
 
 @dataclass(frozen=True)
 class SceneConfig:
@@ -60,12 +66,17 @@ class MapConfig:
     cues: int = 0
     """How many things are told of each picture by itself, as what a hand touches (`train.cues`),
     and handed on as a token more; 0 for none."""
+    beside: int = 0
+    """How many numbers come beside each picture for that, as where a hand is (see
+    `train.models.hands.around`); 0 for none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout <= 1:
             raise ValueError(f"dropout of maps {self.dropout} must be a share, 0 to 1")
-        if self.cues < 0:
-            raise ValueError(f"cues {self.cues} must not be negative")
+        if min(self.cues, self.beside) < 0:
+            raise ValueError(f"cues {self.cues} and beside {self.beside} must not be negative")
+        if self.beside and not self.cues:
+            raise ValueError("numbers beside pictures are for telling cues, and there are none")
 
 
 class TimeEmbedding(nn.Module):
@@ -144,10 +155,12 @@ class MapTokens(nn.Module):
         self.missing = embedding(attention.width)
         self.cues = None
         if config.cues:
-            self.cues = CueToken(rows * columns, config.cues, attention.width)
+            self.cues = CueToken(rows * columns, config.cues, config.beside, attention.width)
 
-    def forward(self, maps_NCHW: Tensor, mask_BT: Tensor) -> MapRead:
-        """Of the maps of N = B * T crops, and which of these there were."""
+    def forward(
+        self, maps_NCHW: Tensor, mask_BT: Tensor, beside_BTF: Tensor | None = None
+    ) -> MapRead:
+        """Of the maps of N = B * T crops, which of these there were, and what comes beside them."""
         seen_BT = mask_BT > 0.5
         if self.training:
             seen_BT = seen_BT & (torch.rand(len(mask_BT), 1, device=mask_BT.device) >= self.dropout)
@@ -155,8 +168,8 @@ class MapTokens(nn.Module):
         place_LW = (self.row + self.column).flatten(0, 1)
         cues_NK = None
         if self.cues is not None:
-            cues_NK = self.cues.tell(cells_NLW)
-            cells_NLW = torch.cat([cells_NLW, self.cues(cues_NK)[:, None]], dim=1)
+            read_N1W, cues_NK = self.cues(cells_NLW, beside_BTF)
+            cells_NLW = torch.cat([cells_NLW, read_N1W], dim=1)
             place_LW = torch.cat([place_LW, self.cues.place])
         tokens_BTLW = cells_NLW.unflatten(0, (-1, mask_BT.shape[1]))
         tokens_BTLW = torch.where(seen_BT[..., None, None], tokens_BTLW, self.missing)
@@ -167,21 +180,28 @@ class MapTokens(nn.Module):
 
 
 class CueToken(nn.Module):
-    """Cells of a picture -> what it shows by itself, and of these answers one more token."""
+    """Cells of a picture, and numbers beside it -> what it shows, and of that one more token."""
 
-    def __init__(self, cells: int, cues: int, width: int) -> None:
+    def __init__(self, cells: int, cues: int, beside: int, width: int) -> None:
         super().__init__()
-        self.judge = nn.Linear(cells * width, cues)
+        self.beside = None
+        if beside:
+            self.beside = nn.Sequential(
+                nn.Linear(beside, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            )
+        self.judge = nn.Linear((cells + bool(beside)) * width, cues)
         self.project = nn.Linear(cues, width)
         self.place = embedding(1, width)
 
-    def tell(self, cells_NLW: Tensor) -> Tensor:
-        """Logits [N, K]."""
-        return self.judge(cells_NLW.flatten(1))
-
-    def forward(self, cues_NK: Tensor) -> Tensor:
-        """[N, W] of logits."""
-        return self.project(cues_NK.sigmoid())
+    def forward(self, cells_NLW: Tensor, beside_BTF: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The token [N, 1, W], and logits [N, K]."""
+        if self.beside is None:
+            cues_NK = self.judge(cells_NLW.flatten(1))
+            return self.project(cues_NK.sigmoid())[:, None], cues_NK
+        assert beside_BTF is not None
+        beside_N1W = self.beside(beside_BTF.flatten(0, 1))[:, None]
+        cues_NK = self.judge(torch.cat([cells_NLW, beside_N1W], dim=1).flatten(1))
+        return self.project(cues_NK.sigmoid())[:, None] + beside_N1W, cues_NK
 
 
 def embedding(*shape: int) -> nn.Parameter:
