@@ -28,6 +28,10 @@ HANDS = tuple(
     tuple(f"{side}_{j}" for j in ("wrist", "index", "pinky")) for side in ("left", "right")
 )
 """For each hand the joints that say where it is; the last two are knuckles."""
+WHOLE_HANDS = tuple(
+    tuple(f"{side}_{j}" for j in ("wrist", "pinky", "index", "thumb")) for side in ("left", "right")
+)
+"""For each hand all of its joints."""
 SCALE_JOINTS = {"shoulders": SHOULDERS, "torso": SHOULDERS + HIPS, "none": ()}
 """Which joints each `PoseInput.scale` measures."""
 

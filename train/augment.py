@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.skeleton import LAYOUTS, MEDIAPIPE33
-from engines.tensor_specs import SHOULDERS
+from engines.tensor_specs import SHOULDERS, WHOLE_HANDS
 from engines.window import Window
 
 Image = NDArray[np.uint8]
-_SIDES, _HAND = ("left", "right"), ("wrist", "pinky", "index", "thumb")
 _LOST, _LOST_BY, _LOST_S, _FADING_S = 0.1, 0.5, (0.5, 2.5), 0.2
 """How often a hand is taken to be elsewhere, by shoulder widths (standard deviation), for how long,
 and how fast it comes to that."""
@@ -219,19 +218,19 @@ def lost_hands(rng: np.random.Generator, window: Window) -> tuple[Window, NDArra
 
     Args:
         rng: decides.
-        window: of MediaPipe's skeleton.
+        window: of T frames, of MediaPipe's skeleton; stays as it is.
 
     Returns:
-        The window, and bool [T, 2]: when which hand is lost.
+        The window, and bool [T, 2]: when the left hand is lost, and when the right one.
     """
     xy, conf, t = window.xy.copy(), window.conf.copy(), window.t
-    is_lost = np.zeros((len(t), len(_SIDES)), np.bool_)
+    is_lost = np.zeros((len(t), len(WHOLE_HANDS)), np.bool_)
     left, right = (xy[:, k] for k in MEDIAPIPE33.indices(SHOULDERS))
     width = float(np.median(np.linalg.norm(left - right, axis=-1)))
-    for k, side in enumerate(_SIDES):
+    for k, joints in enumerate(WHOLE_HANDS):
         if rng.random() >= _LOST:
             continue
-        hand = list(MEDIAPIPE33.indices([f"{side}_{point}" for point in _HAND]))
+        hand = list(MEDIAPIPE33.indices(joints))
         length = rng.uniform(*_LOST_S)
         start = rng.uniform(t[0] - length / 2, t[-1] - length / 2)
         share = np.clip(np.minimum(t - start, start + length - t) / _FADING_S, 0, 1)[:, None]

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from engines.engine import Engine
 from engines.skeleton import LAYOUTS
+from engines.tensor_specs import WHOLE_HANDS
 from realtime.config import Config
 from realtime.lineup import Lineup, load_lineup
 from realtime.perception import Perceiver, open_perceiver
@@ -50,7 +51,7 @@ AT_HEAD_AT_LEAST, AT_TORSO_AT_MOST = 0.6, 0.1
 NEUTRAL_UNTIL_S, SMILE_S = 0.5, (0.67, 2.27)
 _SMILE_HOP_S = 0.1
 _GESTURE, _EMOTION = "micro_gesture", "emotion"
-_HANDS = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("wrist", "pinky", "index", "thumb"))
+_HANDS = (*WHOLE_HANDS[0], *WHOLE_HANDS[1])
 _HEAD = (
     "nose", "left_eye", "right_eye", "left_eye_inner", "right_eye_inner", "left_eye_outer",
     "right_eye_outer", "left_ear", "right_ear", "mouth_left", "mouth_right",

@@ -281,7 +281,7 @@ def test_the_revision_is_this_commit() -> None:
 def test_the_demo_bundle_is_the_demo_recipe_and_says_what_it_learnt_from() -> None:
     manifest = load_bundle(DEMO).manifest
     assert (manifest.name, manifest.source.recipe) == ("demo", "demo")
-    assert sum(path.stat().st_size for path in DEMO.iterdir()) <= 25_000_000
+    assert sum(path.stat().st_size for path in DEMO.iterdir()) <= 24_900_000
     on: tuple[tuple[str, Precision | None], ...] = (("ort", "fp32"), ("cpu", "fp32"), ("cpu", None))
     for device, precision in on:
         with open_engine(DEMO, device, precision=precision) as engine:

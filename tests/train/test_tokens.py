@@ -78,8 +78,10 @@ def test_numbers_beside_a_picture_tell_its_cues_too() -> None:
 
 
 def test_the_nearest_samples_of_another_clip() -> None:
-    assert TokenClock(4, 1, 2.13).among(TokenClock(32, 4, 2.13)) == (7, 15, 23, 31)
-    assert TokenClock(2, 1, 2.0).among(TokenClock(8, 1, 1.0)) == (0, 7), "or the first there is"
+    assert TokenClock(4, 1, 2.13).nearest_in(TokenClock(32, 4, 2.13)) == (7, 15, 23, 31)
+    assert TokenClock(2, 1, 2.0).nearest_in(TokenClock(8, 1, 1.0)) == (0, 7), (
+        "or the first there is"
+    )
 
 
 def test_cues_are_told_in_training_and_teach_branches_and_fusion() -> None:

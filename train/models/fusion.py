@@ -115,7 +115,7 @@ class CrossModalTokenFusion(nn.Module):
         self.faces = MapTokens(config.faces, attention) if config.faces else None
         sides = (config.hands,) * SIDES if config.hands else ()
         self.hands = nn.ModuleList(MapTokens(hand, attention) for hand in sides)
-        self.hands_at = config.hands.clock.among(config.pose_clock) if config.hands else ()
+        self.hands_at = config.hands.clock.nearest_in(config.pose_clock) if config.hands else ()
         self.blocks = nn.ModuleList(
             CrossBlock(attention, is_gated=False) for _ in range(attention.blocks)
         )

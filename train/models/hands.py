@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.tensor_specs import WHOLE_HANDS
+
 SIDES = 2
 """Left and right."""
-POINTS = ("wrist", "pinky", "index", "thumb")
-"""Of a hand, from which the pose says where everything is."""
 _NEAR = 0.4
 """Shoulder widths: what is nearer is told more finely."""
 _LEAST_CONTRAST = 0.05
@@ -111,13 +111,14 @@ def around(pose_BCTV: Tensor, mask_BTV: Tensor, points: Sequence[int], at: Seque
     A picture says what a hand touches if that can still be seen; the pose says where the hand is.
 
     Args:
-        pose_BCTV: in shoulder widths; C is 3.
-        mask_BTV: 1 where a joint was seen.
-        points: joints that are a hand's.
-        at: samples of the pose.
+        pose_BCTV: float32, in shoulder widths; C is 3.
+        mask_BTV: float32, 1 where a joint was seen.
+        points: P indices: the joints that are a hand's.
+        at: indices of samples of the pose.
 
     Returns:
-        [B, T, F] with F = `around_size(V)`; what was not seen is 0.
+        Float32 [B, len(at), F]: the ways from each point to each joint, the same again but finer
+        nearby, and which joints were seen; F = `around_size(V)`. What was not seen is 0.
     """
     pose_BCTV, seen_BTV = pose_BCTV[:, :, list(at)], mask_BTV[:, list(at)]
     there_BTPV = seen_BTV[:, :, None] * seen_BTV[..., list(points)][..., None]
@@ -128,4 +129,4 @@ def around(pose_BCTV: Tensor, mask_BTV: Tensor, points: Sequence[int], at: Seque
 
 def around_size(joints: int) -> int:
     """How many numbers `around` gives for an instant."""
-    return 2 * 3 * len(POINTS) * joints + joints
+    return 2 * 3 * len(WHOLE_HANDS[0]) * joints + joints

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from engines.skeleton import LAYOUTS
+from engines.tensor_specs import WHOLE_HANDS
 from train.models.agcn import AGCN, AGCNConfig, bones
 from train.models.fusion import (
     CrossModalTokenFusion,
@@ -27,7 +28,7 @@ from train.models.fusion import (
     TokenFusionConfig,
     Told,
 )
-from train.models.hands import POINTS, HandNet, HandNetConfig, around, around_size, by_side
+from train.models.hands import HandNet, HandNetConfig, around, around_size, by_side
 from train.models.mvit import MViT, MViTConfig
 from train.models.pixels import Normalise, PixelsConfig
 from train.models.swinface import EXPRESSION_BRANCH, Features, SwinFace, SwinFaceConfig
@@ -47,7 +48,7 @@ class MicroGestureConfig:
         if (self.hands is None) != (self.fusion.hands is None):
             raise ValueError("Pictures of hands need a network and a place in the fusion")
         size = around_size(self.agcn.num_joints)
-        if self.fusion.hands is not None and self.fusion.hands.beside not in (0, size):
+        if self.fusion.hands is not None and self.fusion.hands.beside != size:
             raise ValueError(
                 f"Beside a hand's picture come {size} numbers, got {self.fusion.hands.beside}"
             )
@@ -89,9 +90,9 @@ class MicroGestureHead(nn.Module):
         self.joint_stream = AGCN(config.agcn)
         self.bone_stream = AGCN(config.agcn)
         self.hands = HandNet(config.hands) if config.hands else None
-        sides = ("left", "right") if config.hands else ()
-        layout = LAYOUTS[config.layout]
-        self.points = [layout.indices([f"{side}_{point}" for point in POINTS]) for side in sides]
+        self.points = [
+            LAYOUTS[config.layout].indices(joints) for joints in WHOLE_HANDS if config.hands
+        ]
         self.fusion = CrossModalTokenFusion(config.fusion)
 
     def forward(
@@ -119,7 +120,7 @@ class MicroGestureHead(nn.Module):
     def _look_at(
         self, hands: tuple[Tensor, Tensor], pose_BCTV: Tensor, mask_BTV: Tensor
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Of each side what its pictures show, when there are any, and where the hand is."""
+        """Of each hand maps [B * Th, C, H, W], mask [B, Th], and `around` of it [B, Th, F]."""
         assert self.hands is not None
         pictures, mask_BT2 = hands
         sides = by_side(self.hands(pictures.flatten(0, 2)), mask_BT2)

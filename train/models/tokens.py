@@ -37,8 +37,8 @@ class TokenClock:
         step_s = self.span_s / self.samples
         return tuple((self.stride * i - self.samples + 1) * step_s for i in range(self.steps))
 
-    def among(self, other: "TokenClock") -> tuple[int, ...]:
-        """The samples of another clip that are nearest to these steps."""
+    def nearest_in(self, other: "TokenClock") -> tuple[int, ...]:
+        """For each step the index of the nearest sample of another clip with the same end."""
         step_s, last = other.span_s / other.samples, other.samples - 1
         return tuple(max(0, last + round(second / step_s)) for second in self.seconds)
 
@@ -194,14 +194,21 @@ class CueToken(nn.Module):
         self.place = embedding(1, width)
 
     def forward(self, cells_NLW: Tensor, beside_BTF: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The token [N, 1, W], and logits [N, K]."""
-        if self.beside is None:
-            cues_NK = self.judge(cells_NLW.flatten(1))
-            return self.project(cues_NK.sigmoid())[:, None], cues_NK
-        assert beside_BTF is not None
-        beside_N1W = self.beside(beside_BTF.flatten(0, 1))[:, None]
-        cues_NK = self.judge(torch.cat([cells_NLW, beside_N1W], dim=1).flatten(1))
-        return self.project(cues_NK.sigmoid())[:, None] + beside_N1W, cues_NK
+        """What N = B * T pictures show.
+
+        Args:
+            cells_NLW: of their maps.
+            beside_BTF: numbers beside each; looked at only if the token was made for some.
+
+        Returns:
+            The token [N, 1, W], and logits [N, K].
+        """
+        beside = []
+        if self.beside is not None:
+            assert beside_BTF is not None
+            beside = [self.beside(beside_BTF.flatten(0, 1))[:, None]]
+        cues_NK = self.judge(torch.cat([cells_NLW, *beside], dim=1).flatten(1))
+        return sum(beside, self.project(cues_NK.sigmoid())[:, None]), cues_NK
 
 
 def embedding(*shape: int) -> nn.Parameter:
