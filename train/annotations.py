@@ -10,6 +10,11 @@ RENDERED = ".synth"
 """The folder in which `train synth` keeps its records: a data set that has it is no recording."""
 
 
+def touches_beside(video: Path) -> Path:
+    """Where `train synth` writes what hands touch in a video (`train.synth.touches.FRAME`)."""
+    return video.with_name(f"{video.stem}_touches.npy")
+
+
 class DataError(TellsError):
     """A data set cannot be used as it is: the message says what was expected and what came."""
 

@@ -14,9 +14,10 @@ from torch.utils.data import Dataset
 from engines.errors import WindowError
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
+from engines.window import Window
 from train.annotations import DataError
-from train.augment import Augmentation, Timing, augment, draw_timing
-from train.cues import unknown_cues
+from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
+from train.cues import Cues, cues_of_pictures, unknown_cues
 from train.export import ExportOptions, draft_manifest
 from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.perception import perception_of
@@ -171,7 +172,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         """
         self._store, self._examples, self._how, self._seed = store, chosen, how, seed
         self._only = only
-        self._cues = unknown_cues(recipe.net)
+        self._cues = unknown_cues(recipe.net) if only is None else {}
         manifest = manifest_of(recipe)
         if only is not None:
             inputs = tuple(spec for spec in manifest.inputs if spec.modality == only)
@@ -188,7 +189,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         """An example as it is augmented at one draw: it follows from seed, draw and index alone."""
         example = self._examples[index]
         rng = np.random.default_rng([self._seed, number, index])
-        feeds = self._feeds(example, rng)
+        feeds, cues = self._feeds(example, rng)
         labels = {task: torch.tensor(label) for task, label in example.labels.items()}
         if self._only == "rgb":  # the estimator's own keypoints are not where hands are at a face
             labels[PLACES] = unknown_places(feeds["rgb"].shape[1], JOINTS)
@@ -197,17 +198,20 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         elif self._only == "face":
             labels[PLACES] = unknown_places(feeds["face"].shape[0], len(LANDMARKS))
         elif self._only is None:
-            labels |= self._cues
+            labels |= cues
         return feeds, labels
 
-    def _feeds(self, example: Example, rng: np.random.Generator) -> Feeds:
+    def _feeds(self, example: Example, rng: np.random.Generator) -> tuple[Feeds, Labels]:
         timing = draw_timing(rng, self._how) if self._how else Timing()
         try:
             return self._tensors(example, timing, rng)
         except WindowError:  # a pause that the runtime accepts has become longer than that
             return self._tensors(example, Timing(), rng)
 
-    def _tensors(self, example: Example, timing: Timing, rng: np.random.Generator) -> Feeds:
+    def _tensors(
+        self, example: Example, timing: Timing, rng: np.random.Generator
+    ) -> tuple[Feeds, Labels]:
+        """What the network is fed, and what is known of its pictures."""
         start, end, speed = self._stretched(example, timing.speed)
         window = self._store.window(
             example.video, start, end,
@@ -215,10 +219,26 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         )  # fmt: skip
         if window is None:
             raise DataError(f"video {example.video}: no frame before {end:.2f} s")
+        cues = self._known(example.video, window, speed) if self._cues else None
         if self._how:
-            window = augment(rng, window, self._how)
+            if rng.random() < self._how.mirror:
+                window, cues = mirrored(window), cues and cues.mirrored()
+            window = augment(rng, window, replace(self._how, mirror=0))
         arrays = preprocess([window], self._manifest)
-        return {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
+        feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
+        if cues is None:
+            return feeds, self._cues
+        return feeds, cues_of_pictures(self._cues, cues, self._manifest.inputs, arrays)
+
+    def _known(self, video: str, window: Window, speed: float) -> Cues | None:
+        """What hands touch and faces do in the frames of a window that runs so much faster."""
+        t = window.t[-1] - (window.t[-1] - window.t) * speed
+        frames = self._store.touches(video, t)
+        if frames is None:
+            return None
+        return Cues(
+            window.t, frames["touched"].astype(np.float32), frames["actions"].astype(np.float32)
+        )
 
     def _stretched(self, example: Example, speed: float) -> tuple[float, float, float]:
         """Start, end and speed: about the anchor, so that the label stays right at any speed."""

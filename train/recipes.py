@@ -26,7 +26,7 @@ from engines.manifest import (
     WindowSpec,
 )
 from engines.skeleton import LAYOUTS
-from train.cues import SHOWN, TOUCHED
+from train.cues import SHOWN
 from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
@@ -38,6 +38,7 @@ from train.models.pixels import PixelsConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig, swinface_expression
 from train.models.tokens import MapConfig, SceneConfig, TokenClock
 from train.recipe_inputs import DEMO, DEMO_HANDS, FULL, POSE_LAYOUT, SPAN_S
+from train.synth.touches import TOUCHED
 
 _CROP = CropRule(scale=2.8, shift=0.3, slack=0.1, tau_s=0.5)
 """From 1.1 shoulder widths above the shoulders to 1.7 below: a hand on the head, to the hips."""

@@ -6,29 +6,19 @@ RGB branch there comes with them what no annotator gives: where every joint is, 
 window is looked at several times, augmented anew. Every example follows from (seed, draw) alone.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from engines.preprocess import preprocess, sample
 from engines.skeleton import MEDIAPIPE33
-from engines.tensor_specs import HANDS, FaceInput, HandInput, RgbInput
+from engines.tensor_specs import HANDS, HandInput, RgbInput
 from engines.window import Window
 from train.augment import Augmentation, augment, lost_hands, mirrored
-from train.cues import (
-    FACE_CUES,
-    HAND_CUES,
-    cues_of_faces,
-    seen_only,
-    touches,
-    unknown_cues,
-)
+from train.cues import Cues, cues_of_pictures, unknown_cues
 from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
 from train.labels import EMOTIONS, ILLUSTRATIVE
 from train.places import PLACES, places_at_hands, places_in
@@ -41,11 +31,10 @@ from train.synth.faces import draw_features
 from train.synth.motion import RATE_HZ, draw_end
 from train.synth.people import somebody
 from train.synth.performance import Performance
-from train.synth.rotations import Floats
 from train.synth.script import untrimmed
+from train.synth.touches import touches
 from train.turns import AMONG, Kept, turn
 
-Array = NDArray[Any]
 _TAKE_S = 20.0
 _WINDOWS, _TAKES = 12, 24
 """Windows from one performance, and performances that take turns."""
@@ -77,10 +66,8 @@ class _Made:
 
     shot: Shot
     labels: dict[str, int]
-    touched: Floats
-    """float32 [T, 2, 24] of `touches`; T = 0 where nobody asks."""
-    actions: Floats
-    """float32 [T, 14], see `Performance`."""
+    cues: Cues | None
+    """None where nobody asks."""
 
 
 class SceneDataset(Dataset[tuple[Feeds, Labels]]):
@@ -113,7 +100,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         self._placed = None if only is None else placed[0]
         self._manifest = manifest
         self._tasks = tuple(output.task for output in recipe.outputs)
-        self._unknown = unknown_cues(recipe.net) if only is None else {}
+        self._cues = unknown_cues(recipe.net) if only is None else {}
         self._length, self._seed = length, seed
         self._photographer = Photographer(manifest, None if self._placed else load_estimator())
         self._shown = Kept(self._shoot, AMONG)
@@ -125,9 +112,9 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
         made = self._shown(turn(draw, _TIMES, AMONG))
         rng = np.random.default_rng([self._seed, 5, draw])
-        window, touched = made.shot.whole(), made.touched
+        window, cues = made.shot.whole(), made.cues
         if rng.random() < _MIRRORED:
-            window, touched = mirrored(window), touched[:, ::-1]
+            window, cues = mirrored(window), cues and cues.mirrored()
         window = augment(rng, window, _AGAIN)
         seen, is_lost = window, np.zeros((len(window.t), len(SIDES)), np.bool_)
         if self._placed is None:
@@ -138,29 +125,16 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         feeds = {name: torch.from_numpy(array[0]) for name, array in arrays.items()}
         labels = {task: torch.tensor(made.labels.get(task, UNLABELLED)) for task in self._tasks}
         if self._placed is None:
-            return feeds, labels | self._cues(window, touched, is_lost, made.actions, arrays)
+            if cues is not None:
+                inputs = self._manifest.inputs
+                labels |= cues_of_pictures(self._cues, cues, inputs, arrays, is_lost)
+            return feeds, labels
         sampled, _ = sample(window.t, self._placed.sampling)
         if isinstance(self._placed, RgbInput):
             places = places_in(window, sampled, self._placed)
         else:
             places = places_at_hands(window, seen, sampled, self._placed)
         return feeds, labels | {PLACES: torch.from_numpy(places)}
-
-    def _cues(
-        self, window: Window, touched: Floats, is_lost: NDArray[np.bool_], actions: Floats,
-        arrays: Mapping[str, Array],
-    ) -> Labels:  # fmt: skip
-        """What is known of each picture; of one that was cut out elsewhere nothing is."""
-        out = dict(self._unknown)
-        for spec in self._manifest.inputs:
-            at, _ = sample(window.t, spec.sampling)
-            if FACE_CUES in out and isinstance(spec, FaceInput):
-                shown = cues_of_faces(actions[at], touched[at])
-                out[FACE_CUES] = seen_only(shown, arrays[spec.mask][0])
-            elif HAND_CUES in out and isinstance(spec, HandInput):
-                there = np.where(is_lost[at], np.float32(0), arrays[spec.mask][0])
-                out[HAND_CUES] = seen_only(touched[at], there)
-        return out
 
     def _perform(self, number: int) -> tuple[Body, Performance]:
         rng = np.random.default_rng([self._seed, 6, number])
@@ -189,8 +163,10 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         emotion = BETWEEN if performance.emotion is None else performance.emotion
         labels = {"micro_gesture": label, "emotion": emotion}
         shot = self._photographer.shot(rng, body, moment)
-        touched = touches(body, moment.bones) if self._unknown else np.zeros((0, 2, 0), np.float32)
-        return _Made(shot, labels, touched, moment.actions)
+        cues = None
+        if self._cues:
+            cues = Cues(moment.t, touches(body, moment.bones), moment.actions)
+        return _Made(shot, labels, cues)
 
 
 def _misplaced_hands(rng: np.random.Generator, window: Window) -> Window:

@@ -3,6 +3,7 @@
     PREPARED/
       store.json         data set, classes, perception, what was skipped
       videos/ID.json     one video: split, subject, labels; written last, so it is whole or absent
+      videos/ID_touches.npy  of a rendered video: what hands touch, see `train.synth.touches`
       videos/ID.npy      its frames: times, poses, and where their pictures lie in the shard
       shards/ID.tar      WebDataset shard: one sample a frame, `rgb.jpg` and, where seen, `face.jpg`
 
@@ -28,6 +29,7 @@ from train.store_files import (
     StoreInfo,
     again,
     map_frames,
+    map_touches,
     read_clock,
     read_info,
     read_video,
@@ -48,6 +50,7 @@ class Store:
         self.folder, self.info, self._videos = folder, info, videos
         self._frames = lru_cache(_OPEN)(partial(map_frames, folder))
         self._clock = lru_cache(_CLOCKS)(partial(read_clock, folder))
+        self._touches = lru_cache(_OPEN)(partial(map_touches, folder))
         self._files: dict[str, int] = {}
 
     def __getstate__(self) -> tuple[Path, StoreInfo, dict[str, StoredVideo]]:
@@ -127,6 +130,20 @@ class Store:
             t=t, rgb=rgb, xy=frames["xy"], xyz=frames["xyz"], conf=frames["conf"],
             faces=faces, has_face=has_face, layout=self.info.perception.layout,
         )  # fmt: skip
+
+    def touches(self, name: str, t: NDArray[np.float64]) -> NDArray[np.void] | None:
+        """What hands touch at float64 [N] stream seconds: the records of the nearest frames, [N].
+
+        None where nobody knows: of what was not rendered.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        frames = self._touches(name)
+        if frames is None:
+            return None
+        between = (frames["t"][1:] + frames["t"][:-1]) / 2
+        return frames[np.searchsorted(between, t)]
 
     def is_whole(self, name: str, start: float, end: float, max_gap_s: float) -> bool:
         """Whether the runtime's buffer would give a window from `start` to `end` (stream s).

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.manifest import PerceptionSpec
 from train.annotations import DataError
+from train.synth.touches import FRAME
 
 VERSION = 2
 _Record = TypeVar("_Record")
@@ -118,6 +119,29 @@ def map_frames(folder: Path, name: str) -> NDArray[np.void]:
             raise ValueError
     except (OSError, ValueError, IndexError, EOFError):
         raise DataError(f"{path}: missing or broken; {again(folder, name)}") from None
+    return np.asarray(frames)
+
+
+def touches_file(folder: Path, name: str) -> Path:
+    """What hands touch in a video of a store, where it was rendered: `train.synth.touches`."""
+    return folder / "videos" / f"{name}_touches.npy"
+
+
+def map_touches(folder: Path, name: str) -> NDArray[np.void] | None:
+    """Records of `train.synth.touches.FRAME`, [N]; None where nobody knows.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    path = touches_file(folder, name)
+    try:
+        frames = np.load(path, mmap_mode="r")
+        if frames.dtype != FRAME or frames.ndim != 1 or not len(frames):
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError):
+        raise DataError(f"{path}: broken; {again(folder, name)}") from None
     return np.asarray(frames)
 
 

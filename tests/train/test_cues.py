@@ -14,11 +14,9 @@ from train.cues import (
     FACE_CUES,
     HAND_CUES,
     SHOWN,
-    TOUCHED,
     cues_loss,
     cues_of_faces,
     seen_only,
-    touches,
     unknown_cues,
 )
 from train.dataset import Labels
@@ -29,6 +27,7 @@ from train.synth.avatar import load_avatar
 from train.synth.body import Body, measure
 from train.synth.performance import Performance
 from train.synth.script import trimmed
+from train.synth.touches import TOUCHED, touches
 from train.turns import AMONG
 
 HELD = slice(14, 24)

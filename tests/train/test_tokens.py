@@ -5,13 +5,14 @@ import torch
 from torch import Tensor
 
 from tests.train.tiny_recipe import tiny
-from train.cues import FACE_CUES, HAND_CUES, SHOWN, TOUCHED
+from train.cues import FACE_CUES, HAND_CUES, SHOWN
 from train.dataset import UNLABELLED, Labels
 from train.losses import loss_of
 from train.models.attention import AttentionConfig
 from train.models.heads import JointNet, build_net
 from train.models.tokens import MapConfig, MapTokens, TokenClock
 from train.stages import StageConfig, StageNet
+from train.synth.touches import TOUCHED
 
 B, T, K = 2, 3, 4
 ATTENTION = AttentionConfig(

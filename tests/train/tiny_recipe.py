@@ -5,7 +5,7 @@ from dataclasses import replace
 from engines.manifest import FaceInput, PoseInput, RgbInput
 from engines.skeleton import UPPER25
 from engines.tensor_specs import HandInput
-from train.cues import SHOWN, TOUCHED
+from train.cues import SHOWN
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
 from train.models.fusion import InterFusionConfig, TokenFusionConfig
@@ -15,6 +15,7 @@ from train.models.mvit import MViTConfig
 from train.models.swinface import EXPRESSION, EXPRESSION_BRANCH, SwinFaceConfig
 from train.models.tokens import MapConfig, SceneConfig, TokenClock
 from train.recipes import Recipe, demo
+from train.synth.touches import TOUCHED
 
 FRAMES, SIDE, POSES, FACES, FACE_SIDE = 4, 32, 8, 2, 28
 HANDS, HAND_SIDE = 2, 8

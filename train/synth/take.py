@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from train.annotations import RENDERED, Segment, Video
+from train.annotations import RENDERED, Segment, Video, touches_beside
 from train.labels import EMOTIONS, MICRO_GESTURES
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import Image, paint
@@ -26,6 +26,7 @@ from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.scene import PORTRAIT_CM, SHOWN_CM, Scene, disguised, draw_scene
 from train.synth.script import PORTRAIT_S, draw_labels, portrait, trimmed, untrimmed
+from train.synth.touches import write_touches
 
 RECORDS = RENDERED
 _VIDEO = TypeAdapter(Video)
@@ -111,6 +112,7 @@ class Studio:
         )
         write_annotations(options.out, options.layout, video, keypoints, xlsx=options.xlsx)
         write_script(path.with_name(f"{name}_truth.csv"), performance)
+        write_touches(touches_beside(path), body, performance)
         partial.replace(path)
         record = options.record(clip).with_suffix(".partial")
         record.write_bytes(_VIDEO.dump_json(video))

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from tests.train.synth import faulty_workers
-from train.annotations import DataError
+from train.annotations import DataError, touches_beside
 from train.imigue import read_layout_a, read_layout_b
 from train.synth import job
 from train.synth.avatar import AVATARS
 from train.synth.body import Body
 from train.synth.job import synthesise
 from train.synth.take import Studio, SynthOptions, cast, stage
+from train.synth.touches import FRAME
 
 CLIPS = 2
 
@@ -70,6 +71,9 @@ def test_what_was_rendered_is_read_as_the_data_set(rendered: Path) -> None:
             assert (stream.width, stream.height) == (128, 96)
             frames = sum(1 for _ in container.decode(stream))
         assert 0 <= video.segments[0].start < video.segments[0].end < frames
+        touched = np.load(touches_beside(video.path))
+        assert touched.dtype == FRAME
+        assert len(touched) == frames
 
 
 def test_one_seed_renders_the_same_bytes_in_another_process_and_another_seed_does_not(
@@ -85,7 +89,7 @@ def test_one_seed_renders_the_same_bytes_in_another_process_and_another_seed_doe
             pass
         studio.close()
     before, same, different = files(rendered), files(again.out), files(other.out)
-    assert len(same) == 4
+    assert len(same) == 5
     assert {name for name in same if same[name] != before[name]} == set()
     assert {name for name in different if different[name] == before[name]} == set()
 
