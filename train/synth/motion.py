@@ -18,7 +18,7 @@ from train.synth.estimator import JOINTS, Estimator, as_body, shoulder_width
 from train.synth.keypoints import carry_joints, mediapipe_places
 from train.synth.performance import TimedLabel, gesture_at
 from train.synth.rotations import Floats, nod_turn_tilt
-from train.synth.script import draw_labels, plan
+from train.synth.script import RAISED, draw_labels, plan
 
 RATE_HZ = 15.0
 _HIPS = MEDIAPIPE33.indices(["left_hip", "right_hip"])
@@ -38,7 +38,8 @@ def draw_take(rng: np.random.Generator, body: Body, length_s: float) -> Take:
     """A performance at `RATE_HZ`, of a body with limbs a little longer or shorter."""
     t = np.arange(round(length_s * RATE_HZ)) / RATE_HZ
     emotion = (0, 1, None)[rng.integers(3)]
-    truth, controls = plan(rng, body, t, emotion, draw_labels(rng, 2 * int(length_s)).tolist())
+    labels = draw_labels(rng, 2 * int(length_s)).tolist()
+    truth, controls = plan(rng, body, t, emotion, labels, raised=RAISED)
     return Take(t, keypoints(rng, body, controls), truth)
 
 

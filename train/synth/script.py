@@ -11,6 +11,7 @@ from train.synth.controls import FACE, Controls, still
 from train.synth.faces import feel
 from train.synth.gestures.classes import draw_length, perform
 from train.synth.gestures.reach import SIGN, Goal, bent, jittered, reach
+from train.synth.gestures.trunk import raise_hand
 from train.synth.life import Times, bump, drift, live
 from train.synth.performance import Performance, TimedLabel
 from train.synth.rig import pose
@@ -20,6 +21,11 @@ _REST_AFTER_S = (0.4, 3.0)
 """Between two gestures."""
 _ILLUSTRATE = 0.35
 """How often there is lively speech in such a pause."""
+_AT_HEAD = range(2, 13)
+"""Classes of a hand at head or neck."""
+RAISED = 0.35
+"""How often the other hand is then up before the trunk in training: people talk on, point or hold
+something."""
 PORTRAIT_S = 0.35
 """Four to ten frames."""
 Features = Mapping[str, Floats]
@@ -28,7 +34,7 @@ Plan = tuple[tuple[TimedLabel, ...], Controls]
 
 def untrimmed(
     rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int],
-    features: Features | None = None,
+    features: Features | None = None, *, raised: float = 0.0,
 ) -> Performance:  # fmt: skip
     """A long take: rest, talk and gestures by turns.
 
@@ -39,11 +45,12 @@ def untrimmed(
         emotion: index into `train.labels.EMOTIONS`, or None for a face in between.
         labels: classes to perform, in this order, as many as fit.
         features: of the face, see `faces.draw_features`; None for the avatar's own.
+        raised: how often, while one hand is at head or neck, the other is up as well.
 
     Returns:
         The movement; `truth` has the gestures that were performed, class 31 among them.
     """
-    truth, controls = plan(rng, body, t, emotion, labels)
+    truth, controls = plan(rng, body, t, emotion, labels, raised=raised)
     controls.features = dict(features or {})
     return _record(body, controls, truth, emotion)
 
@@ -70,8 +77,9 @@ def portrait(
 
 
 def plan(
-    rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int]
-) -> Plan:
+    rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int],
+    *, raised: float = 0.0,
+) -> Plan:  # fmt: skip
     """The controls of `untrimmed` and their truth, without bones: enough for poses alone."""
     controls = idle(rng, body, t, emotion)
     truth: list[TimedLabel] = []
@@ -80,7 +88,11 @@ def plan(
         length = draw_length(rng)
         if now + length > t[-1]:
             break
+        before = {side: controls.hands[side].place for side in SIDES}
         perform(rng, controls, body, label, now, now + length)
+        idle_hands = [side for side in SIDES if controls.hands[side].place is before[side]]
+        if label in _AT_HEAD and len(idle_hands) == 1 and raised and rng.random() < raised:
+            raise_hand(rng, controls, body, idle_hands[0], now, now + length)
         truth.append(TimedLabel(label, now, now + length))
         now += length
         pause = rng.uniform(*_REST_AFTER_S)

@@ -25,7 +25,14 @@ from train.synth.people import somebody
 from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.scene import PORTRAIT_CM, SHOWN_CM, Scene, disguised, draw_scene
-from train.synth.script import PORTRAIT_S, draw_labels, portrait, trimmed, untrimmed
+from train.synth.script import (
+    PORTRAIT_S,
+    RAISED,
+    draw_labels,
+    portrait,
+    trimmed,
+    untrimmed,
+)
 from train.synth.touches import write_touches
 
 RECORDS = RENDERED
@@ -163,7 +170,8 @@ def _perform(
     if options.is_untrimmed:
         t = draw_times(rng, options.length_s) + shift_s
         labels = draw_labels(rng, 4 * int(options.length_s))
-        return untrimmed(rng, body, t, emotion, labels.tolist())
+        raised = RAISED if options.is_strangers else 0.0
+        return untrimmed(rng, body, t, emotion, labels.tolist(), raised=raised)
     t = draw_times(rng, draw_length(rng) + 0.4) + shift_s
     return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES))
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.train.synth.anatomy import bone
+from tests.train.synth.anatomy import Trunk, bone, forearms
 from train.labels import EMOTIONS, ILLUSTRATIVE
 from train.synth.body import Body
 from train.synth.controls import FACE, Controls
@@ -63,6 +63,23 @@ def test_movement_does_not_depend_on_the_frame_rate(man: Body) -> None:
     )
     for name in ("head", "breath", "sway", "gaze"):
         np.testing.assert_allclose(getattr(slow, name), getattr(fast, name)[::3], atol=1e-3)
+
+
+def test_while_one_hand_is_at_the_head_the_other_may_be_up_before_the_trunk(man: Body) -> None:
+    t, trunk, hip = np.arange(0, 30, 0.1), Trunk(man), man.at("L Thigh")[1]
+    heights: dict[float, list[float]] = {0.0: [], 1.0: []}
+    for seed in range(4):
+        for raised, found in heights.items():
+            rng = np.random.default_rng(seed)
+            take = untrimmed(rng, man, t, None, [8, 9, 10, 14] * 3, raised=raised)
+            middles = [(k.start + k.end) / 2 for k in take.truth if k.label in (8, 9, 10)]
+            at = np.searchsorted(t, middles)
+            wrists = [bone(man, take.bones[at], f"{letter} Hand")[:, 1] for letter in "LR"]
+            found += np.minimum(*wrists).tolist()
+            arms = forearms(man, take.bones)
+            assert trunk.depth(take.bones[::6], arms[::6]) < 4
+    assert min(heights[1.0]) > hip + 5
+    assert np.mean(heights[1.0]) > np.mean(heights[0.0]) + 15
 
 
 def test_every_class_is_drawn_as_often_as_the_others() -> None:

@@ -122,6 +122,28 @@ def illustrate(rng: np.random.Generator, c: Controls, body: Body, start: float, 
     c.face["brow_raise"] += bump(c.t, start, end, 0.3, 0.4) * np.float32(rng.uniform(0, 0.6))
 
 
+def raise_hand(
+    rng: np.random.Generator, c: Controls, body: Body, side: str, start: float, end: float
+) -> None:
+    """No class: one hand is up before the trunk, as in speech, while the other one does something.
+
+    It comes a little earlier or later and stays a little longer.
+    """
+    belly, chest = body.landmarks["belly"].point, body.landmarks["chest"].point
+    earlier, later = rng.uniform(-0.3, 0.8, 2)
+    e = bump(c.t, start - earlier, end + later, rng.uniform(0.4, 0.8), rng.uniform(0.5, 0.9))
+    place = belly + (chest - belly) * rng.uniform(-0.4, 1.0)
+    place = place + (SIGN[side] * rng.uniform(0, 22), 0, rng.uniform(14, 34))
+    palm = ((-0.8, 0.2, -0.2), (-0.3, 0.9, 0.2), (-0.2, -0.9, 0.3), (0.0, 0.2, 0.9))
+    is_still = rng.random() < 0.5
+    reach(c, side, e, Goal(
+        np.asarray(place, np.float32), jittered(rng, (-0.4, 0.3, 0.8), 0.25),
+        jittered(rng, palm[rng.integers(4)], 0.2), tip=0.5, curl=bent(rng, 0.0, 0.7),
+        spread=float(rng.uniform(0, 0.8)), via=(2, 2, 4), wobble=(1.5, 2.5, 2.0),
+        rate_hz=0.0 if is_still else float(rng.uniform(0.5, 2.0)),
+    ))  # fmt: skip
+
+
 TRUNK: Mapping[int, Perform] = {
     0: turtle_neck, 1: deep_breath, 19: move_torso, 20: sit_up, 27: head_up, 28: press_lips,
     30: shake_shoulders, 31: illustrate,
