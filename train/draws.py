@@ -1,6 +1,7 @@
 """Which windows are drawn at which step: a function of seed and step, so any run can resume."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Sampler
 
 from train.augment import Augmentation
-from train.dataset import UNLABELLED, Example, Feeds, Labels, WindowDataset, examples
+from train.dataset import BETWEEN, UNLABELLED, Example, Feeds, Labels, WindowDataset, examples
 from train.motion_dataset import MotionDataset
 from train.recipes import Recipe
 from train.store import Store
@@ -88,7 +89,7 @@ def class_shares(
 ) -> NDArray[np.float64]:
     """float64 [K]: share of each class among what is drawn, at least a millionth."""
     labels = np.array([e.labels[task] for e in chosen])
-    known = labels != UNLABELLED
+    known = labels >= 0
     counts = np.bincount(labels[known], weights[: len(labels)][known], minlength=num_classes)
     return np.maximum(counts / max(counts.sum(), 1e-12), 1e-6)
 
@@ -96,7 +97,7 @@ def class_shares(
 def balanced(chosen: Sequence[Example], task: str, power: float) -> NDArray[np.float64]:
     """float64 [N]: count^-power of each example's class; their mean where it has none."""
     labels = np.array([e.labels[task] for e in chosen])
-    known = labels != UNLABELLED
+    known = labels >= 0
     counts = np.bincount(labels[known]) if known.any() else np.ones(1)
     weights = np.ones(len(labels))
     weights[known] = np.maximum(counts[labels[known]], 1.0) ** -power
@@ -115,12 +116,25 @@ def training_windows(
     Raises:
         DataError: a store has no training videos, or is another recipe's.
     """
-    lists = [examples(store, "train", recipe, hop_s) for store in stores]
+    lists = [_all_told(store, examples(store, "train", recipe, hop_s)) for store in stores]
     datasets = [
         WindowDataset(store, chosen, recipe, how=Augmentation(), seed=seed, only=only)
         for store, chosen in zip(stores, lists, strict=True)
     ]
     return [example for chosen in lists for example in chosen], datasets
+
+
+def _all_told(store: Store, chosen: list[Example]) -> list[Example]:
+    """With what rendered videos do not say: a face that shows no emotion is one in between."""
+    if not store.is_rendered:
+        return chosen
+    return [
+        replace(e, labels={t: _told(t, label) for t, label in e.labels.items()}) for e in chosen
+    ]
+
+
+def _told(task: str, label: int) -> int:
+    return BETWEEN if task == "emotion" and label == UNLABELLED else label
 
 
 def made_windows(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.annotations import RENDERED, Corpus, DataError, Skips, Video
+from train.annotations import RENDERED, RENDERED_PEOPLE, Corpus, DataError, Skips, Video
 from train.archives import advice
 from train.imigue_splits import (
     EMOTION_TEST,
@@ -239,6 +239,6 @@ def _corpus(what: str, root: Path, videos: Mapping[str, Video], skips: Skips, sh
     if not videos:
         why = "; ".join(f"{reason}: {n}" for reason, n in skips.counts.items()) or "no labels"
         raise DataError(f"{root}: no video can be used ({why}){advice(root)}")
-    origin = "rendered people" if (root / RENDERED).is_dir() else "iMiGUE"
+    origin = RENDERED_PEOPLE if (root / RENDERED).is_dir() else "iMiGUE"
     name = f"{origin}, {what}" + (f", frames {shift:+d}" if shift else "")
     return Corpus(name, MICRO_GESTURES, tuple(videos.values()), skips.counts, tuple(skips.notes))

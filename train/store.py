@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from engines.preprocess import sample
 from engines.tensor_specs import FaceInput, HandInput, InputSpec, RgbInput
 from engines.window import Window
-from train.annotations import DataError
+from train.annotations import RENDERED_PEOPLE, DataError
 from train.store_files import (
     Span,
     StoredVideo,
@@ -63,6 +63,11 @@ class Store:
     def class_names(self) -> tuple[str, ...]:
         """Of the annotated gestures."""
         return self.info.class_names
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether all of its people were."""
+        return self.info.corpus.startswith(RENDERED_PEOPLE)
 
     def videos(self, split: str | None = None) -> list[StoredVideo]:
         """Those of one split, or all; by id."""

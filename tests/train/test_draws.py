@@ -9,10 +9,10 @@ import pytest
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import TinyVideo, without_emotion, write_tiny_store
 from train.annotations import DataError
-from train.dataset import UNLABELLED, Example
+from train.dataset import BETWEEN, UNLABELLED, Example
 from train.draws import Drawn, Draws, balanced, class_shares, training_windows
 from train.stages import default_stage
-from train.store import open_store
+from train.store import Store, open_store
 from train.training_data import Sources, check_labels, training_data, validation_data
 
 WEIGHTS = np.array([1.0, 0.0, 3.0, 4.0])
@@ -86,6 +86,26 @@ def test_several_stores_are_one_list_in_the_order_of_the_examples(
         feeds, labels = drawn[(7, index)]
         assert {task: int(label) for task, label in labels.items()} == example.labels
         assert set(feeds) == {"pose", "pose_mask"}
+
+
+def test_in_rendered_videos_a_face_without_an_emotion_is_one_in_between(tmp_path: Path) -> None:
+    folder = write_tiny_store(tmp_path / "s", tiny())
+    for corpus in ("tiny", "rendered people, layout A"):
+        store = of_corpus(open_store(folder), corpus)
+        chosen, (dataset,) = training_windows([store], tiny(), 0.5, 0, None)
+        moods = {(e.video, e.labels["emotion"]) for e in chosen}
+        unknown = BETWEEN if "rendered" in corpus else UNLABELLED
+        assert moods == {("a", 0), ("b", 1), ("c", unknown)}
+        k = next(k for k, e in enumerate(chosen) if e.video == "c")
+        assert dataset[k][1]["emotion"] == unknown
+        shares = class_shares(chosen, "emotion", 2, np.ones(len(chosen)))
+        assert shares.sum() == pytest.approx(1)
+        assert np.isfinite(balanced(chosen, "emotion", 0.5)).all()
+
+
+def of_corpus(store: Store, corpus: str) -> Store:
+    videos = {video.id: video for video in store.videos()}
+    return Store(store.folder, replace(store.info, corpus=corpus), videos)
 
 
 def test_training_data_knows_how_often_each_class_comes(folders: tuple[Path, Path]) -> None:
