@@ -12,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.manifest import PerceptionSpec
 from train.annotations import DataError
-from train.synth.touches import FRAME
 
 VERSION = 2
+_TOUCHES = ("t", "touched", "actions")
+"""Fields of `train.synth.touches.FRAME`, which needs a glTF reader to be imported."""
 _Record = TypeVar("_Record")
 
 
@@ -136,7 +137,7 @@ def map_touches(folder: Path, name: str) -> NDArray[np.void] | None:
     path = touches_file(folder, name)
     try:
         frames = np.load(path, mmap_mode="r")
-        if frames.dtype != FRAME or frames.ndim != 1 or not len(frames):
+        if frames.dtype.names != _TOUCHES or frames.ndim != 1 or not len(frames):
             raise ValueError
     except FileNotFoundError:
         return None
