@@ -38,8 +38,9 @@ from train.turns import AMONG, Kept, turn
 _TAKE_S = 20.0
 _WINDOWS, _TAKES = 12, 24
 """Windows from one performance, and performances that take turns."""
-_TIMES = 6
-"""Each window is looked at so many times, in turn with `AMONG` others."""
+_TIMES = 10
+"""Each window is looked at up to so many times, in turn with `AMONG` others: at those of its turns
+which windows of videos leave over."""
 _OFTEN = np.ones(ILLUSTRATIVE)
 _OFTEN[[2, 3, 8, 13, 14, 17, 21, 22, 23, 24]] = 1.75
 _OFTEN[[4, 6, 7, 9, 10, 11, 12]], _OFTEN[28] = 2.5, 3.0
