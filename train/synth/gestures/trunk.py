@@ -10,6 +10,9 @@ from train.synth.gestures.both_hands import Perform
 from train.synth.gestures.reach import SIGN, Goal, bent, envelope, jittered, reach
 from train.synth.life import bump
 
+_PALMS = ((-0.8, 0.2, -0.2), (-0.3, 0.9, 0.2), (-0.2, -0.9, 0.3), (0.0, 0.2, 0.9))
+"""Where the palm of a hand that talks may point, as of a left one."""
+
 
 def turtle_neck(
     rng: np.random.Generator, c: Controls, body: Body, start: float, end: float
@@ -106,14 +109,13 @@ def illustrate(rng: np.random.Generator, c: Controls, body: Body, start: float, 
         height = rng.uniform(-0.3, 1.1) if rng.random() < 0.85 else rng.uniform(1.1, 1.9)
         forward = rng.uniform(14, 38)
         out = rng.uniform(2, 26)
-        palm = ((-0.8, 0.2, -0.2), (-0.3, 0.9, 0.2), (-0.2, -0.9, 0.3), (0.0, 0.2, 0.9))
-        shape = palm[rng.integers(4)]
+        palm = _PALMS[rng.integers(4)]
         e = bump(c.t, t - 0.15, t + length + 0.25, 0.5 * length, 0.5 * length)
         for side in hands:
             place = belly + (chest - belly) * height + (SIGN[side] * out, 0, forward)
             reach(c, side, e, Goal(
                 np.asarray(place + rng.normal(0, 1.5, 3), np.float32),
-                jittered(rng, (-0.25, 0.45, 0.8), 0.2), jittered(rng, shape, 0.2), tip=0.5,
+                jittered(rng, (-0.25, 0.45, 0.8), 0.2), jittered(rng, palm, 0.2), tip=0.5,
                 curl=bent(rng, 0.0, 0.6), spread=float(rng.uniform(0, 0.8)), via=(2, 2, 4),
                 wobble=(1.0, 2.0, 1.5), rate_hz=float(rng.uniform(0.8, 2.5)),
             ))  # fmt: skip
@@ -134,11 +136,10 @@ def raise_hand(
     e = bump(c.t, start - earlier, end + later, rng.uniform(0.4, 0.8), rng.uniform(0.5, 0.9))
     place = belly + (chest - belly) * rng.uniform(-0.4, 1.0)
     place = place + (SIGN[side] * rng.uniform(0, 22), 0, rng.uniform(14, 34))
-    palm = ((-0.8, 0.2, -0.2), (-0.3, 0.9, 0.2), (-0.2, -0.9, 0.3), (0.0, 0.2, 0.9))
     is_still = rng.random() < 0.5
     reach(c, side, e, Goal(
         np.asarray(place, np.float32), jittered(rng, (-0.4, 0.3, 0.8), 0.25),
-        jittered(rng, palm[rng.integers(4)], 0.2), tip=0.5, curl=bent(rng, 0.0, 0.7),
+        jittered(rng, _PALMS[rng.integers(4)], 0.2), tip=0.5, curl=bent(rng, 0.0, 0.7),
         spread=float(rng.uniform(0, 0.8)), via=(2, 2, 4), wobble=(1.5, 2.5, 2.0),
         rate_hz=0.0 if is_still else float(rng.uniform(0.5, 2.0)),
     ))  # fmt: skip
