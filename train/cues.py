@@ -35,7 +35,7 @@ _WEIGHT = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Cues:
-    """What is known of T frames of a window; NaN where it is not."""
+    """What is known of T frames of a window."""
 
     t: NDArray[np.float64]
     """float64 [T] stream seconds, those of the window."""
