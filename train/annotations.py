@@ -12,9 +12,12 @@ RENDERED_PEOPLE = "rendered people"
 """How the name of such a data set begins."""
 
 
-def touches_beside(video: Path) -> Path:
-    """Where `train synth` writes what hands touch in a video (`train.synth.touches.FRAME`)."""
-    return video.with_name(f"{video.stem}_touches.npy")
+def cues_beside(video: Path) -> Path:
+    """Where `train synth` writes what hands touch and faces do in the frames of a video.
+
+    An array of `train.synth.touches.CUES_DTYPE`.
+    """
+    return video.with_name(f"{video.stem}_cues.npy")
 
 
 class DataError(TellsError):

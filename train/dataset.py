@@ -197,9 +197,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
             labels[PLACES] = unknown_places(2 * feeds["hand"].shape[0], JOINTS)
         elif self._only == "face":
             labels[PLACES] = unknown_places(feeds["face"].shape[0], len(LANDMARKS))
-        elif self._only is None:
-            labels |= cues
-        return feeds, labels
+        return feeds, labels | cues
 
     def _feeds(self, example: Example, rng: np.random.Generator) -> tuple[Feeds, Labels]:
         timing = draw_timing(rng, self._how) if self._how else Timing()
@@ -233,7 +231,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
     def _known(self, video: str, window: Window, speed: float) -> Cues | None:
         """What hands touch and faces do in the frames of a window that runs so much faster."""
         t = window.t[-1] - (window.t[-1] - window.t) * speed
-        frames = self._store.touches(video, t)
+        frames = self._store.cues(video, t)
         if frames is None:
             return None
         return Cues(

@@ -128,13 +128,11 @@ def _all_told(store: Store, chosen: list[Example]) -> list[Example]:
     """With what rendered videos do not say: a face that shows no emotion is one in between."""
     if not store.is_rendered:
         return chosen
+    between = {"emotion": BETWEEN}
     return [
-        replace(e, labels={t: _told(t, label) for t, label in e.labels.items()}) for e in chosen
+        replace(e, labels=e.labels | between) if e.labels.get("emotion") == UNLABELLED else e
+        for e in chosen
     ]
-
-
-def _told(task: str, label: int) -> int:
-    return BETWEEN if task == "emotion" and label == UNLABELLED else label
 
 
 def made_windows(

@@ -24,16 +24,16 @@ from realtime.errors import SourceError
 from realtime.perception import open_perceiver
 from realtime.sources import FileSource
 from realtime.sources.stream import MISSING_S, MISSING_SHARE
-from train.annotations import Corpus, DataError, Video, touches_beside
+from train.annotations import Corpus, DataError, Video, cues_beside
 from train.label_times import DAMAGED, spans_of
 from train.store_files import (
     VERSION,
     StoredVideo,
     StoreInfo,
+    cues_file,
     read_clock,
     read_info,
     read_video,
-    touches_file,
     write_whole,
 )
 from train.track import JPEG_QUALITY, Track
@@ -265,8 +265,8 @@ def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> Stor
     blob = io.BytesIO()
     np.save(blob, frames)
     write_whole(out / "videos" / f"{video.id}.npy", blob.getvalue())
-    if (touched := touches_beside(video.path)).exists():
-        write_whole(touches_file(out, video.id), touched.read_bytes())
+    if (cues := cues_beside(video.path)).exists():
+        write_whole(cues_file(out, video.id), cues.read_bytes())
     shard = out / "shards" / f"{video.id}.partial"
     os.replace(shard, shard.with_suffix(".tar"))
     text = TypeAdapter(StoredVideo).dump_json(stored)

@@ -3,7 +3,7 @@
     PREPARED/
       store.json         data set, classes, perception, what was skipped
       videos/ID.json     one video: split, subject, labels; written last, so it is whole or absent
-      videos/ID_touches.npy  of a rendered video: what hands touch, see `train.synth.touches`
+      videos/ID_cues.npy   of a rendered video: what hands touch and faces do in each frame
       videos/ID.npy      its frames: times, poses, and where their pictures lie in the shard
       shards/ID.tar      WebDataset shard: one sample a frame, `rgb.jpg` and, where seen, `face.jpg`
 
@@ -28,8 +28,8 @@ from train.store_files import (
     StoredVideo,
     StoreInfo,
     again,
+    map_cues,
     map_frames,
-    map_touches,
     read_clock,
     read_info,
     read_video,
@@ -50,7 +50,7 @@ class Store:
         self.folder, self.info, self._videos = folder, info, videos
         self._frames = lru_cache(_OPEN)(partial(map_frames, folder))
         self._clock = lru_cache(_CLOCKS)(partial(read_clock, folder))
-        self._touches = lru_cache(_OPEN)(partial(map_touches, folder))
+        self._cues = lru_cache(_OPEN)(partial(map_cues, folder))
         self._files: dict[str, int] = {}
 
     def __getstate__(self) -> tuple[Path, StoreInfo, dict[str, StoredVideo]]:
@@ -136,15 +136,16 @@ class Store:
             faces=faces, has_face=has_face, layout=self.info.perception.layout,
         )  # fmt: skip
 
-    def touches(self, name: str, t: NDArray[np.float64]) -> NDArray[np.void] | None:
-        """What hands touch at float64 [N] stream seconds: the records of the nearest frames, [N].
+    def cues(self, name: str, t: NDArray[np.float64]) -> NDArray[np.void] | None:
+        """What hands touch and faces do at float64 [N] stream seconds, in the nearest frames.
 
-        None where nobody knows: of what was not rendered.
+        Returns:
+            `train.synth.touches.CUES_DTYPE` [N]; None where nobody knows: of what was not rendered.
 
         Raises:
             DataError: they cannot be read.
         """
-        frames = self._touches(name)
+        frames = self._cues(name)
         if frames is None:
             return None
         between = (frames["t"][1:] + frames["t"][:-1]) / 2

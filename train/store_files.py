@@ -14,8 +14,8 @@ from engines.manifest import PerceptionSpec
 from train.annotations import DataError
 
 VERSION = 2
-_TOUCHES = ("t", "touched", "actions")
-"""Fields of `train.synth.touches.FRAME`, which needs a glTF reader to be imported."""
+_CUES = ("t", "touched", "actions")
+"""Fields of `train.synth.touches.CUES_DTYPE`, which needs a glTF reader to be imported."""
 _Record = TypeVar("_Record")
 
 
@@ -123,21 +123,21 @@ def map_frames(folder: Path, name: str) -> NDArray[np.void]:
     return np.asarray(frames)
 
 
-def touches_file(folder: Path, name: str) -> Path:
-    """What hands touch in a video of a store, where it was rendered: `train.synth.touches`."""
-    return folder / "videos" / f"{name}_touches.npy"
+def cues_file(folder: Path, name: str) -> Path:
+    """What hands touch and faces do in a video of a store, where it was rendered."""
+    return folder / "videos" / f"{name}_cues.npy"
 
 
-def map_touches(folder: Path, name: str) -> NDArray[np.void] | None:
-    """Records of `train.synth.touches.FRAME`, [N]; None where nobody knows.
+def map_cues(folder: Path, name: str) -> NDArray[np.void] | None:
+    """`train.synth.touches.CUES_DTYPE` [N]; None where nobody knows.
 
     Raises:
         DataError: they cannot be read.
     """
-    path = touches_file(folder, name)
+    path = cues_file(folder, name)
     try:
         frames = np.load(path, mmap_mode="r")
-        if frames.dtype.names != _TOUCHES or frames.ndim != 1 or not len(frames):
+        if frames.dtype.names != _CUES or frames.ndim != 1 or not len(frames):
             raise ValueError
     except FileNotFoundError:
         return None

@@ -11,16 +11,16 @@ from engines.preprocess import sample
 from tests.clips import make_clip
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import RATE_HZ, DrawnPerson, TinyVideo, write_tiny_store
-from train.annotations import DataError, Video, touches_beside
+from train.annotations import DataError, Video, cues_beside
 from train.augment import Augmentation
 from train.cues import FACE_CUES, HAND_CUES, SHOWN
 from train.dataset import Example, Labels, WindowDataset, manifest_of
 from train.perception import perception_of
 from train.prepare import perceive_video
 from train.store import open_store
-from train.store_files import touches_file
+from train.store_files import cues_file
 from train.synth.controls import FACE
-from train.synth.touches import FRAME, TOUCHED
+from train.synth.touches import CUES_DTYPE, TOUCHED
 
 SPAN_S = tiny().window.span_s
 EYE, NOTCH = TOUCHED.index("eye"), TOUCHED.index("notch")
@@ -30,7 +30,7 @@ AN_EXAMPLE = Example("a", 4.0, {})
 
 def known_touches(frames: int) -> np.ndarray:
     """The left hand comes to an eye, the right one leaves the notch, and lips are pressed."""
-    out = np.zeros(frames, FRAME)
+    out = np.zeros(frames, CUES_DTYPE)
     out["t"] = np.arange(frames) / RATE_HZ
     out["touched"][:, 0, EYE] = out["t"] / 10
     out["touched"][:, 1, NOTCH] = 1 - out["t"] / 10
@@ -41,7 +41,7 @@ def known_touches(frames: int) -> np.ndarray:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = write_tiny_store(tmp_path / "s", tiny(), (TinyVideo("a", "train"),))
-    np.save(touches_file(folder, "a"), known_touches(60))
+    np.save(cues_file(folder, "a"), known_touches(60))
     return folder
 
 
@@ -90,12 +90,12 @@ def test_at_any_speed_the_middle_shows_the_same_instant(folder: Path) -> None:
 
 
 def test_of_a_recording_nothing_is_known_and_a_broken_file_is_one_line(folder: Path) -> None:
-    path = touches_file(folder, "a")
+    path = cues_file(folder, "a")
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"a_touches\.npy: broken; delete .*a\.json and run"):
+    with pytest.raises(DataError, match=r"a_cues\.npy: broken; delete .*a\.json and run"):
         drawn(folder)
     np.save(path, np.zeros(3))
-    with pytest.raises(DataError, match=r"a_touches\.npy: broken"):
+    with pytest.raises(DataError, match=r"a_cues\.npy: broken"):
         drawn(folder)
     path.unlink()
     assert all(torch.isnan(cues).all() for key, cues in drawn(folder).items() if "cues" in key)
@@ -103,12 +103,12 @@ def test_of_a_recording_nothing_is_known_and_a_broken_file_is_one_line(folder: P
 
 def test_what_lies_beside_a_video_goes_into_the_store(folder: Path, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "b.mp4", [k / RATE_HZ for k in range(30)], size=(64, 48))
-    np.save(touches_beside(clip), known_touches(30))
+    np.save(cues_beside(clip), known_touches(30))
     video, perceiver = (
         TinyVideo("b", "train"),
         DrawnPerson(perception_of(tiny()), TinyVideo("b", "")),
     )
     perceive_video(Video(video.id, clip, video.split, "b", (), None), perceiver, folder)
-    found = open_store(folder).touches("b", np.array([0.0, 1.04, 9.0]))
+    found = open_store(folder).cues("b", np.array([0.0, 1.04, 9.0]))
     assert found is not None
     np.testing.assert_allclose(found["t"], [0.0, 1.0, 2.9])

@@ -90,6 +90,7 @@ def plan(
             break
         before = {side: controls.hands[side].place for side in SIDES}
         perform(rng, controls, body, label, now, now + length)
+        # A hand that reaches gets a new array. Without `raised` nothing is drawn: takes stay.
         idle_hands = [side for side in SIDES if controls.hands[side].place is before[side]]
         if label in _AT_HEAD and len(idle_hands) == 1 and raised and rng.random() < raised:
             raise_hand(rng, controls, body, idle_hands[0], now, now + length)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from train.annotations import RENDERED, Segment, Video, touches_beside
+from train.annotations import RENDERED, Segment, Video, cues_beside
 from train.labels import EMOTIONS, MICRO_GESTURES
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import Image, paint
@@ -33,7 +33,7 @@ from train.synth.script import (
     trimmed,
     untrimmed,
 )
-from train.synth.touches import write_touches
+from train.synth.touches import write_cues
 
 RECORDS = RENDERED
 _VIDEO = TypeAdapter(Video)
@@ -119,7 +119,7 @@ class Studio:
         )
         write_annotations(options.out, options.layout, video, keypoints, xlsx=options.xlsx)
         write_script(path.with_name(f"{name}_truth.csv"), performance)
-        write_touches(touches_beside(path), body, performance)
+        write_cues(cues_beside(path), body, performance)
         partial.replace(path)
         record = options.record(clip).with_suffix(".partial")
         record.write_bytes(_VIDEO.dump_json(video))

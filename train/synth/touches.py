@@ -1,7 +1,7 @@
-"""Touches: what each hand of a rendered person touches at each instant, and how its face moves.
+"""Touches: what each hand of a rendered person touches at each instant.
 
-Nobody annotates it, but who moves the bones knows it. `train synth` writes it beside each video,
-for every frame; see `train.cues` for what it is good for.
+Nobody annotates it, but who moves the bones knows it. With how far the face moves it makes the cues
+of a frame, which `train synth` writes beside each video; `train.cues` says what they are good for.
 """
 
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ TOUCHED = (*OF_HEAD, *_OF_TRUNK, "arm", "hand")
 """What is said of a hand: the other arm and the other hand are the last ones."""
 _SKIN_CM, _NEAR_CM = 1.0, 3.0
 """A touch is so deep, and a hand this much farther away touches with exp(-1)."""
-FRAME = np.dtype([
+CUES_DTYPE = np.dtype([
     ("t", "<f8"), ("touched", "<f2", (len(SIDES), len(TOUCHED))), ("actions", "<f2", len(FACE)),
 ])  # fmt: skip
-"""Of one frame: stream seconds, `touches`, and how far the face moves (see `Performance`)."""
+"""Cues of one frame: stream seconds, `touches`, and how far the face moves (see `Performance`)."""
 
 
 def touches(body: Body, bones: Floats) -> Floats:
@@ -82,13 +82,13 @@ def _distance(a: Floats, b: Floats) -> Floats:
     return np.asarray(apart.min(axis=(1, 2)), np.float32)
 
 
-def write_touches(path: Path, body: Body, performance: Performance) -> None:
-    """What a performance touches and shows, as an array of `FRAME`.
+def write_cues(path: Path, body: Body, performance: Performance) -> None:
+    """What hands touch and the face does in each frame, as an array of `CUES_DTYPE` [T].
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
     """
-    records = np.zeros(len(performance.t), FRAME)
+    records = np.zeros(len(performance.t), CUES_DTYPE)
     records["t"] = performance.t - performance.t[0]
     records["touched"] = touches(body, performance.bones)
     records["actions"] = performance.actions

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from tests.train.synth import faulty_workers
-from train.annotations import DataError, touches_beside
+from train.annotations import DataError, cues_beside
 from train.imigue import read_layout_a, read_layout_b
 from train.synth import job
 from train.synth.avatar import AVATARS
 from train.synth.body import Body
 from train.synth.job import synthesise
 from train.synth.take import Studio, SynthOptions, cast, stage
-from train.synth.touches import FRAME
+from train.synth.touches import CUES_DTYPE
 
 CLIPS = 2
 
@@ -71,8 +71,8 @@ def test_what_was_rendered_is_read_as_the_data_set(rendered: Path) -> None:
             assert (stream.width, stream.height) == (128, 96)
             frames = sum(1 for _ in container.decode(stream))
         assert 0 <= video.segments[0].start < video.segments[0].end < frames
-        touched = np.load(touches_beside(video.path))
-        assert touched.dtype == FRAME
+        touched = np.load(cues_beside(video.path))
+        assert touched.dtype == CUES_DTYPE
         assert len(touched) == frames
 
 

@@ -129,7 +129,13 @@ def raise_hand(
 ) -> None:
     """No class: one hand is up before the trunk, as in speech, while the other one does something.
 
-    It comes a little earlier or later and stays a little longer.
+    Args:
+        rng: everything that is left to chance.
+        c: written into.
+        body: whose.
+        side: left or right.
+        start: stream seconds at which the other hand leaves, this one a little earlier or later.
+        end: stream seconds at which the other one is back, this one a little later or earlier.
     """
     belly, chest = body.landmarks["belly"].point, body.landmarks["chest"].point
     earlier, later = rng.uniform(-0.3, 0.8, 2)
