@@ -5,7 +5,7 @@ et al. 2017), but is never below 1: the few people of a validation may be told m
 training left it, others then are told too surely. Thresholds are tried through the live decision
 layer: those of events maximise the F1 of spotting, those of a state the time that it is shown
 rightly, less twice the time that it is shown wrongly: it pays to show a state from two thirds on,
-and otherwise to abstain.
+and otherwise to abstain. Of a rendered face that shows neither emotion any state is shown wrongly.
 """
 
 import logging
@@ -69,12 +69,18 @@ class Calibration:
 
 
 def calibrate(
-    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
+    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config, *, is_rendered: bool = False
 ) -> tuple[Manifest, list[Calibration]]:
     """The manifest with new temperatures and thresholds, and how they came about.
 
     A task without truth in these videos, or with one class alone, keeps what it has: the surer it
     is of that class, the better it would seem.
+
+    Args:
+        scored: the videos.
+        manifest: as it is.
+        config: of the live decisions.
+        is_rendered: all people were: a video without an emotion is known to show none.
 
     Raises:
         DataError: there is no other task.
@@ -93,7 +99,8 @@ def calibrate(
         factor = fit_temperature(windows, output.temperature)
         after = [_tempered(item, output.task, factor) for item in scored]
         new = replace(output, temperature=output.temperature * factor)
-        new, goal = _with_thresholds(after, manifest, new, config)
+        told = [v for v in after if is_rendered or v.video.emotion is not None]
+        new, goal = _with_thresholds(after if new.kind == "events" else told, manifest, new, config)
         manifest = _with_output(manifest, new)
         tempered = windows_of(after, output.task, output.background)
         found.append(Calibration(
@@ -153,13 +160,11 @@ def _shown_rightly(
     scored: Sequence[ScoredVideo], manifest: Manifest, config: Config, task: str
 ) -> float:
     """Share of the time that a state is shown rightly, less twice that of wrongly."""
-    gains = []
-    for item in scored:
-        if item.video.emotion is not None:
-            shown = live_states(item, manifest, config, task)
-            gains += [
-                0.0 if k is None else 1.0 if k == item.video.emotion else -_WRONG for k in shown
-            ]
+    gains = [
+        0.0 if shown is None else 1.0 if shown == item.video.emotion else -_WRONG
+        for item in scored
+        for shown in live_states(item, manifest, config, task)
+    ]
     return float(np.mean(gains))
 
 

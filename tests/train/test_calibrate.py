@@ -91,6 +91,20 @@ def test_thresholds_of_a_state_leave_out_what_is_as_often_wrong_as_right() -> No
     assert thresholds.off < thresholds.on
 
 
+def test_of_a_rendered_face_in_between_no_state_is_to_be_shown() -> None:
+    """0.7 is always right where an emotion is known; only a rendered face is known to have none."""
+    videos = [
+        scored_video(f"{k}", [(0, 0.5)] * 8, positive=[p] * 8, emotion=truth)
+        for k, (p, truth) in enumerate([(0.3, 0), (0.7, 1), (0.95, 1), (0.72, None), (0.71, None)])
+    ]
+    lowest = {}
+    for is_rendered in (False, True):
+        manifest, _ = calibrate(videos, MANIFEST, CONFIG, is_rendered=is_rendered)
+        lowest[is_rendered] = manifest.outputs[1].thresholds.on
+    assert lowest[False] <= 0.7
+    assert 0.72 < lowest[True] < 0.95
+
+
 def test_a_state_is_never_made_surer_than_the_network_is() -> None:
     """Right in every video with 0.7: the likeliest temperature would say 1.0, of any face."""
     videos = [

@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> None:
     store = open_store(arguments.data)
     with bundle_scorer(arguments.bundle, arguments.device) as scorer:
         scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
-        manifest, found = calibrate(scored, scorer.manifest, config)
+        manifest, found = calibrate(
+            scored, scorer.manifest, config, is_rendered=store.is_rendered
+        )
     for item in found:
         print(
             f"{item.task}: temperature {item.temperature:.3f}, on {item.thresholds.on}, "

@@ -129,7 +129,8 @@ def _surface(points: Floats, through: ArrayLike, direction: ArrayLike, radius: f
     offset = points - np.asarray(through, np.float32)
     along = offset @ axis
     aside = np.linalg.norm(offset - along[:, None] * axis, axis=1)
-    while not (near := (aside < radius) & (along > 0)).any():
+    is_ahead = (along > 0) | (along.max() <= 0)  # a stranger's lip may bulge out of its skin
+    while not (near := (aside < radius) & is_ahead).any():
         radius *= 1.5
     point = np.asarray(through, np.float32) + axis * along[near].max()
     return Landmark(np.asarray(point, np.float32), axis)

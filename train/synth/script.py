@@ -56,10 +56,12 @@ def untrimmed(
 
 
 def trimmed(
-    rng: np.random.Generator, body: Body, t: Times, emotion: int | None, label: int
-) -> Performance:
+    rng: np.random.Generator, body: Body, t: Times, emotion: int | None, label: int,
+    features: Features | None = None,
+) -> Performance:  # fmt: skip
     """One gesture that fills the whole clip but a few tenths of a second."""
     controls = idle(rng, body, t, emotion)
+    controls.features = dict(features or {})
     margin = min(0.25, 0.1 * float(t[-1] - t[0]))
     start, end = float(t[0]) + rng.uniform(0, margin), float(t[-1]) - rng.uniform(0, margin)
     perform(rng, controls, body, label, start, end)

@@ -12,6 +12,7 @@ from train.labels import EMOTIONS, MICRO_GESTURES
 from train.synth.avatar import load_avatar
 from train.synth.backgrounds import Image, paint
 from train.synth.body import Body, measure, skin_matrices
+from train.synth.faces import draw_features
 from train.synth.film import draw_film, draw_times, expose, write_mp4
 from train.synth.gestures.classes import draw_length
 from train.synth.imigue_writer import (
@@ -163,17 +164,20 @@ def stage(
 def _perform(
     rng: np.random.Generator, options: SynthOptions, clip: int, body: Body, shift_s: float
 ) -> Performance:
+    features = None
+    if options.is_strangers:
+        features = draw_features(np.random.default_rng([options.seed, clip, 2]))
     emotion = (*range(len(EMOTIONS)), *range(len(EMOTIONS)), None)[rng.integers(5)]
     if options.is_portrait:
         t = draw_times(rng, PORTRAIT_S) + shift_s
-        return portrait(rng, body, t, clip // len(options.people) % len(EMOTIONS))
+        return portrait(rng, body, t, clip // len(options.people) % len(EMOTIONS), features)
     if options.is_untrimmed:
         t = draw_times(rng, options.length_s) + shift_s
         labels = draw_labels(rng, 4 * int(options.length_s))
         raised = RAISED if options.is_strangers else 0.0
-        return untrimmed(rng, body, t, emotion, labels.tolist(), raised=raised)
+        return untrimmed(rng, body, t, emotion, labels.tolist(), features, raised=raised)
     t = draw_times(rng, draw_length(rng) + 0.4) + shift_s
-    return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES))
+    return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES), features)
 
 
 def segments(performance: Performance) -> tuple[Segment, ...]:

@@ -223,6 +223,10 @@ def test_strangers_are_others_in_most_videos_before_the_same_camera(
     scenes = [(stage(plain, k, man)[2], stage(strange, k, man)[2]) for k in range(8)]
     assert sum(not np.array_equal(a.clothes, b.clothes) for a, b in scenes) > 3
     assert all(np.array_equal(a.camera.eye, b.camera.eye) for a, b in scenes)
+    moves = [(stage(plain, k, man)[1], stage(strange, k, man)[1]) for k in range(2)]
+    faces = [m.bones[0, man.bone("MNose"), :3, 3] - m.bones[0, man.bone("Head"), :3, 3]
+             for pair in moves for m in pair]  # fmt: skip
+    assert np.linalg.norm(faces[1] - faces[0]) > 0.05  # other features, too
 
 
 def test_every_avatar_can_be_asked_for() -> None:

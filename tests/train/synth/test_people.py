@@ -1,5 +1,7 @@
 """Somebody else, made from an avatar, is a whole person: skin, bones and landmarks agree."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,8 @@ from tests.train.synth.anatomy import Trunk, bone, forearms, turned
 from tests.train.synth.conftest import SIZE
 from tests.train.synth.performances import show
 from tests.train.synth.test_gestures import WHERE, distance
-from train.synth.body import Body, skin_matrices
+from train.synth.avatar import load_avatar
+from train.synth.body import Body, measure, skin_matrices
 from train.synth.gestures.classes import PERFORMED
 from train.synth.gestures.touches import TOUCHES
 from train.synth.people import somebody
@@ -38,6 +41,16 @@ def test_most_people_are_others_and_the_same_seed_makes_the_same_one(man: Body) 
     assert len(set(heights)) == len(others)
     again = somebody(np.random.default_rng(0), man)
     np.testing.assert_array_equal(positions(again), positions(made[0]))
+
+
+def test_a_mouth_that_bulges_out_of_its_skin_is_found_all_the_same(avatars: Path) -> None:
+    """Looking for skin ahead of this one went on for ever."""
+    body = measure(load_avatar(avatars, "m017"))
+    rng = np.random.default_rng([777, 2, 175])
+    rng.integers(1)
+    mouth, eyes = (somebody(rng, body).landmarks[name].point for name in ("mouth", "eyes"))
+    assert 3 < eyes[1] - mouth[1] < 10
+    assert abs(mouth[2] - eyes[2]) < 4
 
 
 def test_the_avatar_itself_is_left_as_it_was(man: Body) -> None:
