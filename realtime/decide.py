@@ -93,7 +93,7 @@ class _TaskDecider:
         smooth = self._smoother.step(probs, at)
         if self._segmenter is not None:
             events += self._segmenter.step(smooth, at)
-            decided = self._segmenter.open_label()
+            decided = self._segmenter.open_event()
         else:
             decided = self._hold(smooth, at)
         self.estimate = self._decide(smooth, at, decided)
@@ -109,8 +109,8 @@ class _TaskDecider:
     def is_stale(self, now: float) -> bool:
         return self._last_end is not None and now - self._last_end > self._stale_s
 
-    def _hold(self, smooth: Floats, at: float) -> tuple[int, float] | None:
-        """The state and since when; it is entered at `on` and left below `off`."""
+    def _hold(self, smooth: Floats, at: float) -> tuple[int, float, float] | None:
+        """The state, since when, how likely; it is entered at `on` and left below `off`."""
         thresholds, best = self._spec.output.thresholds, int(np.argmax(smooth))
         if self._state is not None and smooth[self._state] < thresholds.off:
             self._state = None
@@ -119,17 +119,20 @@ class _TaskDecider:
         if self._state is None:
             return None
         label = self._spec.output.class_names[self._state]
-        return self._state, (self.estimate.since if self.estimate.label == label else at)
+        since = self.estimate.since if self.estimate.label == label else at
+        return self._state, since, float(smooth[self._state])
 
-    def _decide(self, smooth: Floats, at: float, decided: tuple[int, float] | None) -> Estimate:
+    def _decide(
+        self, smooth: Floats, at: float, decided: tuple[int, float, float] | None
+    ) -> Estimate:
         if decided is None:
             is_background = int(np.argmax(smooth)) == self._spec.output.background
             return self._abstain("background" if is_background else "not sure", at, smooth)
-        k, since = decided
+        k, since, prob = decided
         return Estimate(
             task=self._spec.output.task,
             label=self._spec.output.class_names[k],
-            prob=float(smooth[k]),
+            prob=prob,
             since=since,
             reason=None,
             top=self._top(smooth),

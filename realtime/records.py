@@ -138,7 +138,8 @@ class Estimate:
     label: str | None
     """The decided class, or None while abstaining."""
     prob: float
-    """Smoothed probability of `label` (of the most probable class while abstaining), 0..1."""
+    """Of `label`, 0..1: mean smoothed probability of an event since it began, by which it has its
+    name; present one of a state, or of the most probable class while abstaining."""
     since: float
     """Stream seconds since when `label` (or the abstention) holds."""
     reason: str | None

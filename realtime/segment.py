@@ -46,8 +46,13 @@ class _Interval:
         return int(np.argmax(self.sums))
 
     @property
+    def prob(self) -> float:
+        """Mean probability of its name."""
+        return float(self.sums[self.label]) / self.count
+
+    @property
     def is_named(self) -> bool:
-        return float(self.sums[self.label]) >= _NAMED * self.count
+        return self.prob >= _NAMED
 
 
 class EventSegmenter:
@@ -172,14 +177,15 @@ class EventSegmenter:
         self._last = None
         return events
 
-    def open_label(self) -> tuple[int, float] | None:
-        """(class, start in stream s) of what is open now, or None; None too while it has no name.
+    def open_event(self) -> tuple[int, float, float] | None:
+        """(class, start in stream s, its mean probability since) of what is open now.
 
-        A name may give way to a better one while the event goes on.
+        None if nothing is, and while it has no name. A name may give way to a better one while the
+        event goes on.
         """
         if self._current is None or not self._current.is_open or not self._current.is_named:
             return None
-        return self._current.label, self._current.start
+        return self._current.label, self._current.start, self._current.prob
 
     def _close(self) -> list[Event]:
         i, self._current = self._current, None

@@ -47,7 +47,7 @@ def test_what_is_like_nothing_in_particular_is_not_told() -> None:
     vague = (0.29, 0.29, 0.29, 0.13)
     by = segmenter()
     assert run(NOTHING, vague, vague, vague, NOTHING, NOTHING, NOTHING, by=by) == []
-    assert by.open_label() is None
+    assert by.open_event() is None
     untrained = (0.25,) * 4
     assert run(*[untrained] * 20) == []
 
@@ -56,11 +56,22 @@ def test_a_name_is_given_as_soon_as_there_is_one_and_may_give_way_to_a_better_on
     by, names = segmenter(), []
     for i, probs in enumerate((NOTHING, (0.28, 0.27, 0.25, 0.2), EARS, NECK, NECK, NECK)):
         by.step(np.array(probs, np.float32), i * HOP_S)
-        names.append(by.open_label())
+        names.append(by.open_event())
     assert [name if name is None else name[0] for name in names] == [None, None, 0, 0, 0, 0]
     assert all(name[1] < 0.25 for name in names[2:] if name is not None)
     by.step(np.array(NECK, np.float32), 6 * HOP_S)
-    assert by.open_label() == (1, 0.75), "another gesture, for so long"
+    label, start, prob = by.open_event() or (None, None, None)
+    assert (label, start) == (1, 0.75), "another gesture, for so long"
+    assert prob == pytest.approx(NECK[1]), "its own, not what the one before had"
+
+
+def test_an_open_event_is_as_likely_as_its_name_was_on_the_whole_not_as_it_is_at_the_moment() -> None:
+    by = segmenter()
+    for i, probs in enumerate((NOTHING, EARS, EARS, EARS, NECK)):
+        by.step(np.array(probs, np.float32), i * HOP_S)
+    label, _, prob = by.open_event() or (None, None, None)
+    assert label == 0
+    assert prob == pytest.approx(EARS[0])
 
 
 def test_another_gesture_without_a_pause_is_another_event() -> None:
