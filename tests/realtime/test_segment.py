@@ -65,7 +65,7 @@ def test_a_name_is_given_as_soon_as_there_is_one_and_may_give_way_to_a_better_on
     assert prob == pytest.approx(NECK[1]), "its own, not what the one before had"
 
 
-def test_an_open_event_is_as_likely_as_its_name_was_on_the_whole_not_as_it_is_at_the_moment() -> None:
+def test_an_open_event_is_as_likely_as_its_name_was_on_the_whole() -> None:
     by = segmenter()
     for i, probs in enumerate((NOTHING, EARS, EARS, EARS, NECK)):
         by.step(np.array(probs, np.float32), i * HOP_S)
