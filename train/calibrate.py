@@ -5,7 +5,8 @@ et al. 2017), but is never below 1: the few people of a validation may be told m
 training left it, others then are told too surely. Thresholds are tried through the live decision
 layer: those of events maximise the F1 of spotting, those of a state the time that it is shown
 rightly, less twice the time that it is shown wrongly: it pays to show a state from two thirds on,
-and otherwise to abstain. Of a rendered face that shows neither emotion any state is shown wrongly.
+and otherwise to abstain. Faces of each state count as much as those of another; and so do rendered
+ones that show none, of which any state is shown wrongly: in life most faces are so.
 """
 
 import logging
@@ -30,7 +31,7 @@ from engines.manifest import (
 from engines.postprocess import softmax
 from realtime.config import Config
 from train.annotations import DataError
-from train.evaluate import Labelled, spotted, windows_of
+from train.evaluate import Labelled, truths_and_events, windows_of
 from train.metrics import Probs, Reliability, reliability
 from train.scoring import ScoredVideo, live_states
 from train.spotting import spot
@@ -69,18 +70,12 @@ class Calibration:
 
 
 def calibrate(
-    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config, *, is_rendered: bool = False
+    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
 ) -> tuple[Manifest, list[Calibration]]:
     """The manifest with new temperatures and thresholds, and how they came about.
 
     A task without truth in these videos, or with one class alone, keeps what it has: the surer it
     is of that class, the better it would seem.
-
-    Args:
-        scored: the videos.
-        manifest: as it is.
-        config: of the live decisions.
-        is_rendered: all people were: a video without an emotion is known to show none.
 
     Raises:
         DataError: there is no other task.
@@ -99,8 +94,7 @@ def calibrate(
         factor = fit_temperature(windows, output.temperature)
         after = [_tempered(item, output.task, factor) for item in scored]
         new = replace(output, temperature=output.temperature * factor)
-        told = [v for v in after if is_rendered or v.video.emotion is not None]
-        new, goal = _with_thresholds(after if new.kind == "events" else told, manifest, new, config)
+        new, goal = _with_thresholds(after, manifest, new, config)
         manifest = _with_output(manifest, new)
         tempered = windows_of(after, output.task, output.background)
         found.append(Calibration(
@@ -150,7 +144,7 @@ def _with_thresholds(
         if is_state:
             goal = _shown_rightly(scored, changed, config, output.task)
         else:
-            goal = spot(list(spotted(scored, changed, config).values())).f1
+            goal = spot([truths_and_events(item, changed, config) for item in scored]).f1
         results.append((goal, on, off))
     goal, on, off = max(results)
     return replace(output, thresholds=Thresholds(on=on, off=off)), goal
@@ -159,13 +153,20 @@ def _with_thresholds(
 def _shown_rightly(
     scored: Sequence[ScoredVideo], manifest: Manifest, config: Config, task: str
 ) -> float:
-    """Share of the time that a state is shown rightly, less twice that of wrongly."""
-    gains = [
-        0.0 if shown is None else 1.0 if shown == item.video.emotion else -_WRONG
-        for item in scored
-        for shown in live_states(item, manifest, config, task)
-    ]
-    return float(np.mean(gains))
+    """Share of the time that a state is shown rightly, less twice that of wrongly.
+
+    The mean of these over the videos of each state, and of none.
+    """
+    gains: dict[int | None, list[float]] = {}
+    for item in scored:
+        truth = item.video.emotion
+        if truth is None and not item.is_between:
+            continue
+        gains.setdefault(truth, []).extend(
+            0.0 if shown is None else 1.0 if shown == truth else -_WRONG
+            for shown in live_states(item, manifest, config, task)
+        )
+    return float(np.mean([np.mean(of_one) for of_one in gains.values()]))
 
 
 def _with_output(manifest: Manifest, output: OutputSpec) -> Manifest:

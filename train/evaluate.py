@@ -214,15 +214,18 @@ def spotted(
     scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
 ) -> dict[str, tuple[tuple[Span, ...], tuple[Span, ...]]]:
     """Video -> truths and events of the live decision layer, background left out."""
-    output = next(o for o in manifest.outputs if o.task == GESTURE)
-    background = output.background
-    return {
-        item.video.id: (
-            tuple(s for s in item.video.spans if s.label != background),
-            tuple(live_events(item, manifest, config, GESTURE)),
-        )
-        for item in scored
-    }
+    return {item.video.id: truths_and_events(item, manifest, config) for item in scored}
+
+
+def truths_and_events(
+    item: ScoredVideo, manifest: Manifest, config: Config
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Of one video, as `spotted`."""
+    background = next(o.background for o in manifest.outputs if o.task == GESTURE)
+    return (
+        tuple(s for s in item.video.spans if s.label != background),
+        tuple(live_events(item, manifest, config, GESTURE)),
+    )
 
 
 def _spotting(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) -> SpottingReport:

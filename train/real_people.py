@@ -17,7 +17,9 @@ without looking at any score:
 - *The smile* is judged by windows, not by the smoothed state, whose time constant is longer than
   the smile. Smiling are windows whose middle shows the smile; before are those that end before
   it begins. As the clip begins half a second before the smile, its neutral beginning is played to
-  and fro ahead of it, a window long. A window is positive if that class has more than a half.
+  and fro ahead of it, a window long. A window is positive if that class is as likely
+  as the bundle asks before it shows a state. (That was not laid down blindly: up to bundle 0.10.0
+  more than a half was enough, and the face at rest was known to have 0.67.)
 """
 
 import math
@@ -126,7 +128,8 @@ def measure(folder: Path, clips: Path, config: Config, device: str) -> RealPeopl
                 list(frames_of(clips / SMILE_CLIP)), lineup.manifests[0].window.span_s
             )
             fine = replace(run, lineup=replace(lineup, config=replace(config, hop_s=_SMILE_HOP_S)))
-            smiling, before = judge_smile([p for s in fine("smile", frames) for p in s.predictions])
+            predictions = [p for s in fine("smile", frames) for p in s.predictions]
+            smiling, before = judge_smile(predictions, _shown_from(lineup))
     return RealPeople(at_head, at_torso, smiling, before)
 
 
@@ -225,8 +228,13 @@ def with_lead_in(frames: Sequence[Frame], lead_s: float) -> list[Frame]:
     return lead + [replace(f, index=count + f.index) for f in frames]
 
 
-def judge_smile(predictions: Iterable[Prediction]) -> tuple[Windows, Windows]:
-    """Windows of the smile, and windows before it."""
+def _shown_from(lineup: Lineup) -> float:
+    outputs = lineup.manifests[0].outputs
+    return next(o.thresholds.on for o in outputs if o.task == _EMOTION)
+
+
+def judge_smile(predictions: Iterable[Prediction], shown_from: float) -> tuple[Windows, Windows]:
+    """Windows of the smile, and windows before it; positive from that probability on."""
     smiling, before = [], []
     for p in predictions:
         if p.task != _EMOTION:
@@ -236,11 +244,11 @@ def judge_smile(predictions: Iterable[Prediction]) -> tuple[Windows, Windows]:
             before.append(prob)
         elif SMILE_S[0] <= p.at <= SMILE_S[1]:
             smiling.append(prob)
-    return _windows(smiling), _windows(before)
+    return _windows(smiling, shown_from), _windows(before, shown_from)
 
 
-def _windows(probs: Sequence[float]) -> Windows:
-    return Windows(len(probs), sum(p > 0.5 for p in probs), _mean(probs))
+def _windows(probs: Sequence[float], shown_from: float) -> Windows:
+    return Windows(len(probs), sum(p >= shown_from for p in probs), _mean(probs))
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

@@ -52,6 +52,8 @@ class ScoredVideo:
     """Task -> float32 [N, K]."""
     coverage: np.ndarray
     """float64 [N] 0..1; 0 where the live buffer would give no window."""
+    is_between: bool = False
+    """Known to show no emotion more than another."""
 
 
 @contextmanager
@@ -148,6 +150,7 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
     return ScoredVideo(
         video, ends, ends - span * (1 - spec.anchor),
         {task: np.stack(rows) for task, rows in probs.items()}, np.array(covered),
+        is_between=store.is_rendered and video.emotion is None,
     )  # fmt: skip
 
 

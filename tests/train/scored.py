@@ -49,6 +49,7 @@ def scored_video(
     hop_s: float = 0.25,
     coverage: Mapping[int, float] | None = None,
     evenly: bool = False,
+    is_between: bool = False,
 ) -> ScoredVideo:
     """A video from 0 s, whose first window is about 0.5 s.
 
@@ -62,6 +63,7 @@ def scored_video(
         hop_s: between windows.
         coverage: window -> its coverage, where that is not 1.
         evenly: see `gesture_probs`.
+        is_between: known to show no emotion.
     """
     count = len(said)
     ends = SPAN_S + hop_s * np.arange(count)
@@ -80,7 +82,7 @@ def scored_video(
             "micro_gesture": np.stack([gesture_probs(*item, evenly=evenly) for item in said]),
             "emotion": np.stack([1 - yes, yes], axis=1),
         },
-        coverage=covered,
+        coverage=covered, is_between=is_between,
     )  # fmt: skip
 
 

@@ -138,9 +138,10 @@ def test_windows_before_the_smile_see_nothing_of_it_and_those_that_see_half_are_
         prediction("emotion", at, positive)
         for at, positive in [(-0.5, 0.1), (0.0, 0.6), (0.3, 0.9), (0.7, 0.4), (1.2, 0.8), (2.3, 0)]
     ]
-    smiling, before = judge_smile([*given, prediction("micro_gesture", 1.0, 0.9)])
+    smiling, before = judge_smile([*given, prediction("micro_gesture", 1.0, 0.9)], 0.55)
     assert astuple(before) == pytest.approx((2, 1, 0.35))
     assert astuple(smiling) == pytest.approx((2, 1, 0.6))
+    assert judge_smile(given, 0.65)[1].positive == 0, "not sure enough to be shown"
 
 
 def thinned(clip: Path, step: int) -> Iterator[Frame]:

@@ -13,7 +13,9 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser("calibrate", help="temperature and thresholds into a bundle")
     parser.add_argument("--bundle", required=True, type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", help="auto, cpu, ort, cuda:0")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="prepared")
+    parser.add_argument(
+        "--data", required=True, type=Path, nargs="+", metavar="DIR", help="prepared"
+    )
     parser.add_argument("--split", default="val", choices=("train", "val", "test"))
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for calibration.png")
@@ -36,12 +38,14 @@ def run(arguments: argparse.Namespace) -> None:
     check_writable(arguments.bundle)
     if arguments.out is not None:
         check_folder(arguments.out)
-    store = open_store(arguments.data)
+    stores = [open_store(folder) for folder in arguments.data]
     with bundle_scorer(arguments.bundle, arguments.device) as scorer:
-        scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
-        manifest, found = calibrate(
-            scored, scorer.manifest, config, is_rendered=store.is_rendered
-        )
+        scored = [
+            video
+            for store in stores
+            for video in score_videos(scorer, store, arguments.split, arguments.hop_s)
+        ]
+        manifest, found = calibrate(scored, scorer.manifest, config)
     for item in found:
         print(
             f"{item.task}: temperature {item.temperature:.3f}, on {item.thresholds.on}, "
