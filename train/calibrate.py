@@ -33,8 +33,9 @@ from realtime.config import Config
 from train.annotations import DataError
 from train.evaluate import Labelled, truths_and_events, windows_of
 from train.metrics import Probs, Reliability, reliability
-from train.scoring import ScoredVideo, live_states
+from train.scoring import ScoredVideo
 from train.spotting import spot
+from train.states import shown
 
 logger = logging.getLogger(__name__)
 
@@ -157,16 +158,8 @@ def _shown_rightly(
 
     The mean of these over the videos of each state, and of none.
     """
-    gains: dict[int | None, list[float]] = {}
-    for item in scored:
-        truth = item.video.emotion
-        if truth is None and not item.is_between:
-            continue
-        gains.setdefault(truth, []).extend(
-            0.0 if shown is None else 1.0 if shown == truth else -_WRONG
-            for shown in live_states(item, manifest, config, task)
-        )
-    return float(np.mean([np.mean(of_one) for of_one in gains.values()]))
+    kinds = shown(scored, manifest, config, task).values()
+    return float(np.mean([kind.right - _WRONG * kind.wrong for kind in kinds]))
 
 
 def _with_output(manifest: Manifest, output: OutputSpec) -> Manifest:

@@ -27,6 +27,7 @@ from train.metrics import (
 from train.real_people import RealPeople
 from train.scoring import ScoredVideo, live_events
 from train.spotting import Spotting, f1_interval, spot
+from train.states import Shown, shown
 from train.store import Span
 
 GESTURE, EMOTION = "micro_gesture", "emotion"
@@ -82,6 +83,8 @@ class EmotionReport:
     auc: Interval
     ece: float
     """Of single windows."""
+    shown: dict[int | None, Shown]
+    """Truth, None for neither -> what the live decision layer shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,7 @@ def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) 
     if EMOTION in tasks:
         videos = pooled(scored)
         if len(videos.labels):
-            report = replace(report, emotion=_emotion(videos, scored))
+            report = replace(report, emotion=_emotion(videos, scored, manifest, config))
         else:
             report.notes.append("no video with a known emotion: emotion was not evaluated")
     return report
@@ -239,7 +242,9 @@ def _spotting(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config)
     )
 
 
-def _emotion(videos: Labelled, scored: Sequence[ScoredVideo]) -> EmotionReport:
+def _emotion(
+    videos: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
+) -> EmotionReport:
     windows = windows_of(scored, EMOTION, None)
 
     def measured(measure: Callable[[Probs, Indices], float]) -> Interval:
@@ -251,6 +256,7 @@ def _emotion(videos: Labelled, scored: Sequence[ScoredVideo]) -> EmotionReport:
         balanced=measured(balanced_accuracy),
         auc=measured(auc),
         ece=reliability(windows.probs, windows.labels).ece,
+        shown=shown(scored, manifest, config, EMOTION),
     )
 
 

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from train import real_people
 from train.annotations import DataError
 from train.calibrate import Calibration
 from train.evaluate import EMOTION, GESTURE, Report, SpottingReport
+from train.labels import EMOTIONS
 from train.metrics import Interval, Reliability, reliability
 from train.out_paths import check_folder
 from train.spotting import Spotting
+from train.states import Shown
 
 _DPI = 110
 
@@ -60,10 +63,25 @@ def text(report: Report, manifest: Manifest) -> str:
             f"  balanced  {e.balanced}",
             f"  AUC       {e.auc}",
             f"  ECE       {e.ece:.3f} of single windows",
+            *shown_lines(e.shown),
         ]
     if report.people is not None:
         lines += real_people.lines(report.people)
     return "\n".join([*lines, *report.notes])
+
+
+def _emotion_name(truth: int | None) -> str:
+    return "neither" if truth is None else EMOTIONS[truth]
+
+
+def shown_lines(by_truth: Mapping[int | None, Shown]) -> list[str]:
+    """For people: of the time of each kind of face, what the page says."""
+    return [
+        f"  shown live, {s.videos} of {_emotion_name(truth) + ':':10}"
+        + ("" if truth is None else f"rightly {s.right:.0%}, ")
+        + f"wrongly {s.wrong:.0%}, else not sure"
+        for truth, s in by_truth.items()
+    ]
 
 
 def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
@@ -88,6 +106,7 @@ def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
         out["emotion"] = {
             "n": len(e.videos.labels), "accuracy": _interval(e.accuracy),
             "balanced": _interval(e.balanced), "auc": _interval(e.auc), "ece": e.ece,
+            "shown": {_emotion_name(truth): asdict(s) for truth, s in e.shown.items()},
         }  # fmt: skip
     if report.people is not None:
         out["real_people"] = real_people.numbers(report.people)

@@ -10,7 +10,9 @@ from tests.engines.tiny_bundle import DROP, tiny_manifest
 from tests.train.scored import gesture_probs, scored_video, told
 from train.evaluate import cut_out, evaluate, manifest_metrics, pooled, windows_of
 from train.labels import ILLUSTRATIVE
+from train.report import shown_lines
 from train.scoring import live_events, live_states
+from train.states import Shown, shown
 
 MANIFEST = tiny_manifest()
 CONFIG = Config(tau_s=0.0)
@@ -58,6 +60,26 @@ def test_windows_that_the_live_loop_would_not_have_count_only_where_there_is_no_
     assert cut_out([video]).probs.argmax(axis=1).tolist() == [4, 9]
     assert pooled([video]).probs[0, 1] == pytest.approx(0.8)
     assert windows_of([video], "micro_gesture", ILLUSTRATIVE).labels.tolist() == [4, 31]
+
+
+def test_what_is_shown_of_a_face_in_between_is_never_right() -> None:
+    told_as = {  # of "nobody knows" nothing counts
+        "a": ([0.05, 0.55, 0.95, 0.95], 1), "b": ([0.95, 0.95, 0.45, 0.45], 1),
+        "between": ([0.55, 0.45, 0.05, 0.55], None), "nobody knows": ([0.05] * 4, None),
+    }  # fmt: skip
+    videos = [
+        scored_video(
+            name, [(0, 0.9)] * 4, positive=positive, emotion=truth, is_between=name == "between"
+        )
+        for name, (positive, truth) in told_as.items()
+    ]
+    at_once = Config(tau_s=0.0, state_tau_s=0.0)
+    found = shown(videos, MANIFEST, at_once, "emotion")
+    assert found == {1: Shown(4 / 8, 1 / 8, 2), None: Shown(0.0, 1 / 4, 1)}
+    assert "\n".join(shown_lines(found)) == (
+        "  shown live, 2 of positive: rightly 50%, wrongly 12%, else not sure\n"
+        "  shown live, 1 of neither:  wrongly 25%, else not sure"
+    )
 
 
 def test_emotion_is_one_answer_a_video_the_mean_of_its_windows() -> None:
