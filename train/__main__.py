@@ -20,6 +20,7 @@ from train.cli import (
     evaluate,
     export,
     fit,
+    people,
     prepare,
     show,
     submit,
@@ -28,10 +29,13 @@ from train.cli import (
 from train.models.download import CHECKPOINTS, Checkpoint
 
 _COMMANDS = (
-    synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit, download,
+    people, synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit, download,
 )  # fmt: skip
 
-_STOPPED = {"fit": "Stopped: the same command goes on from there"}
+_STOPPED = {
+    "fit": "Stopped: the same command goes on from there",
+    "people": "Stopped: the same command goes on from there",
+}
 """What Ctrl-C is answered by, where a command does not know better."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.bounds import check_number, check_seed
-from train.cli.needs import PEOPLE, RECIPE_NAMES, require
+from train.cli.needs import RECIPE_NAMES, made_people, person, require
 from train.cli.stage_settings import stage_settings
 
 logger = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="learn from windows made on the spot, too",
     )
     parser.add_argument(
-        "--people", nargs="+", action="extend", choices=PEOPLE, metavar="NAME",
-        help=f"who moves there; default: {' '.join(_TRAIN_PEOPLE)}",
+        "--people", nargs="+", action="extend", type=person, metavar="NAME",
+        help=f"who moves there; default: {' '.join(_TRAIN_PEOPLE)} and all of `train people`",
     )  # fmt: skip
     parser.add_argument("--made-share", type=float, default=0.6, help="of them; default: 0.6")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
         public=_pairs("--public", "MODEL", arguments.public, _PUBLIC),
     )
     check_public(initial, recipe, tuple(configs))
-    people = tuple(arguments.people or _TRAIN_PEOPLE)
+    people = _people(arguments.people, arguments.avatars)
     _check_avatars(arguments.avatars, people)
     sources = Sources(
         stores=tuple(open_store(folder) for folder in arguments.data),
@@ -167,6 +167,15 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise TellsError(f"--made-share: expected a share, 0 to 1, got {arguments.made_share}")
     if not (arguments.hop_s > 0 and math.isfinite(arguments.hop_s)):
         raise TellsError(f"--hop-s: expected seconds above 0, got {arguments.hop_s}")
+
+
+def _people(asked: list[str] | None, folder: Path | None) -> tuple[str, ...]:
+    """Who is learnt from: by default those for training, and all that were made for it."""
+    if asked:
+        return tuple(asked)
+    made = made_people(folder) if folder else ()
+    there = [n for n in _TRAIN_PEOPLE if not (folder and made) or (folder / f"{n}.glb").is_file()]
+    return (*there, *made)
 
 
 def _check_avatars(folder: Path | None, people: tuple[str, ...]) -> None:

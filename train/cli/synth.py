@@ -7,7 +7,7 @@ from pathlib import Path
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.bounds import check_number, check_seed
-from train.cli.needs import PEOPLE, require
+from train.cli.needs import everyone, person, require
 
 _VALIDATE, _TEST = ("m017",), ("f009", "m006")
 
@@ -32,15 +32,15 @@ def add(commands: Subparsers) -> None:
         "--length-s", type=float, default=24.0, help="of an untrimmed video; default: 24"
     )
     parser.add_argument(
-        "--people", nargs="+", action="extend", choices=PEOPLE, metavar="NAME",
+        "--people", nargs="+", action="extend", type=person, metavar="NAME",
         help="default: everyone",
     )  # fmt: skip
     parser.add_argument(
-        "--validate", nargs="*", action="extend", choices=PEOPLE, metavar="NAME",
+        "--validate", nargs="*", action="extend", type=person, metavar="NAME",
         help=f"of them, for validation only; default: {' '.join(_VALIDATE)}",
     )  # fmt: skip
     parser.add_argument(
-        "--test", nargs="*", action="extend", choices=PEOPLE, metavar="NAME",
+        "--test", nargs="*", action="extend", type=person, metavar="NAME",
         help=f"of them, never seen before the test; default: {' '.join(_TEST)}",
     )  # fmt: skip
     parser.add_argument(
@@ -100,7 +100,7 @@ def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
         raise TellsError(f"--clips: the layouts number videos to 9999, got {arguments.clips}")
     validate = _VALIDATE if arguments.validate is None else arguments.validate
     test = _TEST if arguments.test is None else arguments.test
-    split = dict.fromkeys(arguments.people or PEOPLE, "train")
+    split = dict.fromkeys(arguments.people or everyone(arguments.avatars), "train")
     split |= {name: "val" for name in validate if name in split}
     split |= {name: "test" for name in test if name in split}
     return SynthOptions(

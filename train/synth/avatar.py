@@ -1,4 +1,4 @@
-"""Avatars: skinned people of the Microsoft Rocketbox library, read from GLB.
+"""Avatars: skinned people of the Microsoft Rocketbox library, or of `makehuman`, read from GLB.
 
 Units are centimetres, y is up, the person faces +z. A world matrix is `parent @ local`, a skin
 matrix `world @ inverse_bind`.
@@ -19,7 +19,7 @@ from engines.errors import TellsError
 
 Floats = NDArray[np.float32]
 AVATARS = ("f001", "f003", "f005", "f009", "m002", "m006", "m017")
-"""Women and men; f001 has 175 blend shapes besides the facial bones that all have."""
+"""Women and men of Rocketbox; f001 has 175 blend shapes besides the facial bones that all have."""
 _ORIGIN = (
     "the avatars are from Microsoft Rocketbox (MIT), github.com/microsoft/Microsoft-Rocketbox, "
     "as GLB with JPEG textures"
@@ -96,12 +96,13 @@ def load_avatar(folder: Path, name: str) -> Avatar:
         AvatarError: a file is missing or cannot be read; says which, and where it is from.
     """
     stem = "f001_facial" if name == "f001" else name
+    origin = _ORIGIN if name in AVATARS else "`python -m train people` makes it anew"
     required = [f"{stem}.glb", f"{name}_head_color.jpg", f"{name}_body_color.jpg"]
     if name == "f001":
         required.append("f001_facial_blendshape_names.json")
     missing = [file for file in required if not (folder / file).is_file()]
     if missing:
-        raise AvatarError(f"{folder}: expected {', '.join(missing)}; {_ORIGIN}")
+        raise AvatarError(f"{folder}: expected {', '.join(missing)}; {origin}")
     try:
         gltf = GLTF2().load_binary(str(folder / f"{stem}.glb"))
         assert gltf is not None
@@ -111,10 +112,12 @@ def load_avatar(folder: Path, name: str) -> Avatar:
         skin = gltf.skins[0]
         bones = np.array([order.index(node) for node in skin.joints])
         inverse_bind[bones] = reader(skin.inverseBindMatrices).reshape(-1, 4, 4).swapaxes(1, 2)
-        parts = tuple(_part(gltf, reader, p, bones) for p in gltf.meshes[0].primitives)
+        parts = tuple(
+            _part(gltf, reader, p, bones) for mesh in gltf.meshes for p in mesh.primitives
+        )
+        names = tuple((gltf.meshes[0].extras or {}).get("targetNames", ()))
     except _BROKEN as error:
-        raise AvatarError(f"{folder / stem}.glb: cannot be read ({error}); {_ORIGIN}") from None
-    names: tuple[str, ...] = ()
+        raise AvatarError(f"{folder / stem}.glb: cannot be read ({error}); {origin}") from None
     if name == "f001":
         names = tuple(json.loads((folder / required[-1]).read_text(encoding="utf-8")))
     textures = {part.material: _texture(folder, part.material) for part in parts}

@@ -68,6 +68,8 @@ _MORPHS: Mapping[str, Mapping[str, float]] = {
     "lip_pucker": {"AK_38_MouthPucker": 0.9},
     "nose_wrinkle": {"AK_50_NoseSneerLeft": 0.9, "AK_51_NoseSneerRight": 0.9},
 }  # fmt: skip
+BLEND_SHAPES = frozenset(name for targets in _MORPHS.values() for name in targets)
+"""Names of all that a face is moved by; nobody but f001 has them all."""
 _FEATURES: Mapping[str, tuple[float, float, float]] = {
     "?InnerEyebrow": (0.15, 0.22, 0.05), "?OuterEyebrow": (0.1, 0.22, 0.05),
     "MMiddleEyebrow": (0, 0.2, 0.05), "?EyeBlinkTop": (0, 0.08, 0), "?EyeBlinkBottom": (0, 0.08, 0),
@@ -138,6 +140,8 @@ def movements(
     if names:
         for channel, targets in _MORPHS.items():
             for name, weight in targets.items():
+                if name not in names:  # some people have ARKit's only
+                    continue
                 morphs[:, names.index(name)] += controls.face[channel] * np.float32(weight)
         return shifts, _rolled(body, controls, shifts), morphs
     for channel, bones in _SHIFTS.items():

@@ -183,7 +183,7 @@ class Renderer(Closing):
             self._write("pattern", scene.pattern if is_body else np.zeros(3))
             self._program["bulk"] = scene.bulk_cm if is_body else 0.0
             self._program["hair"] = 0.0 if is_body else scene.hair_cm
-            self._program["is_head"] = float(kind == "head")
+            self._program["is_head"] = float(kind in ("head", "skin"))
             self._program["gloss"] = 0.12 if kind == "head" else 0.04
             drawable.vertices.render()
         backdrop.release()
@@ -227,7 +227,7 @@ class Renderer(Closing):
         self._morphs = active
         for drawable in self._parts:
             part = drawable.part
-            if active and not part.material.endswith("_body"):
+            if active and len(part.morphs) and not part.material.endswith("_body"):
                 moved = np.tensordot(morphs[list(active)], part.morphs[list(active)], 1)
                 drawable.positions.write((part.positions + moved).astype(np.float32).tobytes())
             elif not active:
