@@ -29,7 +29,8 @@ from train.cli import (
 from train.models.download import CHECKPOINTS, Checkpoint
 
 _COMMANDS = (
-    people, synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit, download,
+    people, synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit,
+    download,
 )  # fmt: skip
 
 _STOPPED = {

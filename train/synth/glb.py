@@ -115,8 +115,8 @@ class _Packer:
 
     def add(self, values: NDArray[Any], kind: str, component: int) -> int:
         """The index of a new accessor of rows [n, width]."""
-        accessor = {"bufferView": self._view(values, component), "componentType": component}
-        accessor |= {"count": len(values), "type": kind}
+        accessor: dict[str, Any] = {"bufferView": self._view(values, component)}
+        accessor |= {"componentType": component, "count": len(values), "type": kind}
         if component == _FLOAT and kind == "VEC3":
             accessor |= {"min": _numbers(values.min(0)), "max": _numbers(values.max(0))}
         self.accessors.append(accessor)

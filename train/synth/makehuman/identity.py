@@ -18,8 +18,8 @@ _FACE_FOLDERS = (
     "head", "forehead", "eyebrows", "eyes", "nose", "mouth", "chin", "cheek", "ears", "neck",
 )  # fmt: skip
 _LEFT_OUT = (
-    "head-trans", "head-age", "head-angle", "neck-", "measure-", "ear-trans", "ear-shape", "eye-push",
-    "eye-trans", "mouth-angles", "mouth-trans", "head-diamond",
+    "head-trans", "head-age", "head-angle", "neck-", "measure-", "ear-trans", "ear-shape",
+    "eye-push", "eye-trans", "mouth-angles", "mouth-trans", "head-diamond",
 )  # fmt: skip
 """Parts of the names of targets that take a head off its neck, or an expression into the face."""
 _CHANGED, _CHANGE, _MOST = 0.3, 0.35, 0.8
@@ -75,10 +75,10 @@ def draw_identity(rng: np.random.Generator, material: Material) -> Identity:
         rows, moves = material.target(name)
         shape[rows] += np.float32(amount) * moves
     for name, most in _AT_REST.items():
-        amount = np.float32(rng.uniform(0, most))
+        resting = np.float32(rng.uniform(0, most))
         for side in ("Left", "Right"):
             rows, moves = material.expression(name.replace("?", side))
-            shape[rows] += amount * moves
+            shape[rows] += resting * moves
     rows, moves = material.expression("jawOpen")
     falls = moves[rows == _LIPS[1], 1].sum()  # negative: so the lips come together
     shape[rows] += moves * ((_gap(shape) - _gap(material.base)) / falls)

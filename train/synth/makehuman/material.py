@@ -65,7 +65,7 @@ class Material:
     _known: dict[str, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict)
 
     def target(self, name: str) -> tuple[NDArray[np.intp], Floats]:
-        """Vertices [n] that a target moves and displacements [n, 3] dm; name: `nose/nose-hump-incr`.
+        """Vertices [n] that a target (`nose/nose-hump-incr`) moves, displacements [n, 3] dm.
 
         Raises:
             MaterialError: there is none of this name, or it cannot be read.

@@ -12,10 +12,11 @@ from train.synth.makehuman.proxies import Proxy, read_proxy
 
 Picture = NDArray[np.uint8]
 _SUITS = {
-    True: ("female_casualsuit01", "female_casualsuit02", "female_elegantsuit01"),
-    False: ("male_elegantsuit01", "male_worksuit01"),
+    True: ("female_casualsuit01", "female_casualsuit02", "female_sportsuit01"),
+    False: ("male_worksuit01",),
 }
-_FOR_ALL = tuple(f"male_casualsuit0{k}" for k in range(1, 7))
+"""Skirts are left out: they tear as their wearer sits down."""
+_FOR_ALL = (*(f"male_casualsuit0{k}" for k in range(1, 7)), "male_elegantsuit01")
 """Shirts, jackets and trousers that women wear as well."""
 _HAIR = {
     True: (
@@ -35,8 +36,8 @@ _AFRO = "afro01"
 _BALD = 0.25
 """Of men who are not young."""
 _HAIR_COLOURS = {
-    "black": (34, 30, 29), "dark brown": (58, 42, 33), "brown": (92, 64, 44), "fair": (160, 122, 78),
-    "red": (112, 64, 42), "grey": (128, 126, 124), "white": (196, 194, 190),
+    "black": (34, 30, 29), "dark brown": (58, 42, 33), "brown": (92, 64, 44),
+    "fair": (160, 122, 78), "red": (112, 64, 42), "grey": (128, 126, 124), "white": (196, 194, 190),
 }  # fmt: skip
 """Mean sRGB."""
 _EYES = ("brown", "brownlight", "green", "grey", "blue", "lightblue", "bluegreen", "deepblue")
@@ -86,7 +87,7 @@ def draw_outfit(rng: np.random.Generator, material: Material, who: Identity) -> 
     lashes = read_proxy(proxies / "eyelashes" / _LASHES[who.is_female])
     density = 1.1 if who.is_female else 0.8
     hairs.append((lashes, _hair(lashes.picture, (38, 30, 26), density), 0.0))
-    suit = str(rng.choice([*_FOR_ALL, *_SUITS[who.is_female] * (1 + who.is_female)]))
+    suit = str(rng.choice([*_FOR_ALL, *_SUITS[who.is_female]]))
     clothes = [read_proxy(proxies / "clothes" / suit)]
     toes = material.weights["toe1-1.L"][0]
     if not clothes[0].hidden[toes].all():  # some suits bring shoes along
@@ -98,7 +99,7 @@ def draw_outfit(rng: np.random.Generator, material: Material, who: Identity) -> 
         teeth=teeth,
         gums=_dull(read_picture(teeth.picture), 1.0, 0.92),
         hairs=tuple(hairs),
-        clothes=tuple((proxy, read_picture(proxy.picture)) for proxy in clothes),
+        clothes=tuple((proxy, _dyed(rng, read_picture(proxy.picture))) for proxy in clothes),
     )
 
 
@@ -129,6 +130,17 @@ def _dull(picture: Picture, colourful: float, bright: float) -> Picture:
     grey = rgb.mean(axis=2, keepdims=True)
     rgb = (grey + (rgb - grey) * colourful) * bright
     return np.concatenate([rgb, picture[..., 3:]], axis=2).astype(np.uint8)
+
+
+def _dyed(rng: np.random.Generator, picture: Picture) -> Picture:
+    """Clothes of another colour."""
+    rgb = np.ascontiguousarray(picture[..., :3])
+    hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).astype(np.float32))
+    hue = np.mod(hue + rng.uniform(0, 180), 180)
+    saturation = np.clip(saturation * rng.uniform(0.2, 1.2), 0, 255)
+    value = np.clip(value * np.exp(rng.uniform(-0.5, 0.3)), 0, 255)
+    dyed = np.stack([hue, saturation, value], axis=2).astype(np.uint8)
+    return np.concatenate([cv2.cvtColor(dyed, cv2.COLOR_HSV2RGB), picture[..., 3:]], axis=2)
 
 
 def _hair_colour(rng: np.random.Generator, who: Identity) -> ArrayLike:

@@ -79,7 +79,7 @@ def make_person(name: str, rng: np.random.Generator, material: Material, rigged:
         "skin": [skin],
         "body": [builder.proxy(proxy) for proxy, _ in outfit.clothes],
     }
-    ground = float(who.shape[:, 1].min()) * CM
+    ground = float(who.shape[:, 1].min() * CM)
     parts, textures = [], {}
     for kind, pictures in _pictures(outfit).items():
         picture, boxes = atlas(pictures)

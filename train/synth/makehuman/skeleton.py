@@ -31,12 +31,13 @@ _LIMBS: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 _OF_JAW = ("jaw", "special04", "oris01", "oris02", "oris06.", "oris07", "tongue")
 _OF_HEAD = (
-    "head", "neck03", "levator", "oculi", "orbicularis", "oris", "risorius", "special", "temporalis",
-    "eye",
+    "head", "neck03", "levator", "oculi", "orbicularis", "oris", "risorius", "special",
+    "temporalis", "eye",
 )  # fmt: skip
 _LENDERS: Mapping[str, tuple[str, ...]] = {
-    "Pelvis": ("root", "pelvis", "spine05"), "Spine": ("spine04", "spine03"), "Spine1": ("spine02",),
-    "Spine2": ("spine01", "breast"), "Neck": ("neck01",), "MJaw": _OF_JAW, "Head": _OF_HEAD,
+    "Pelvis": ("root", "pelvis", "spine05"), "Spine": ("spine04", "spine03"),
+    "Spine1": ("spine02",), "Spine2": ("spine01", "breast"), "Neck": ("neck01",),
+    "MJaw": _OF_JAW, "Head": _OF_HEAD,
     "? Clavicle": ("clavicle.", "shoulder01."), "? UpperArm": ("upperarm",),
     "? Forearm": ("lowerarm",), "? Hand": ("wrist.", "metacarpal"), "? Thigh": ("upperleg",),
     "? Calf": ("lowerleg",), "? Foot": ("foot.",), "? Toe0": ("toe",),
@@ -121,12 +122,14 @@ def place_bones(material: Material, rigged: Rigging, shape: Floats) -> tuple[Ske
     Returns:
         The skeleton, cm, and where its bones begin, float32 [B, 3] cm.
     """
-    at = {name: material.joint(shape, joint) for name, (_, joint) in _TRUNK.items()}
+    at: dict[str, Floats] = {
+        name: material.joint(shape, joint) for name, (_, joint) in _TRUNK.items()
+    }
     for letter, side in (("L", "l"), ("R", "r")):
         limbs = [(name, joint) for name, (_, joint) in _LIMBS.items()] + _fingers()
         at |= {f"{letter} {bone}": material.joint(shape, f"{side}-{j}") for bone, j in limbs}
         at[f"{letter}Eye"] = material.joint(shape, f"{side}-eye")
-    at["Pelvis"] = at[""] = (at["L Thigh"] + at["R Thigh"]) / 2
+    at["Pelvis"] = at[""] = np.asarray((at["L Thigh"] + at["R Thigh"]) / 2)
     eyes, skull = (at["LEye"] + at["REye"]) / 2, material.joint(shape, "head")
     share = (eyes[1] - _HEAD_BELOW_EYES - at["Neck"][1]) / (skull[1] - at["Neck"][1])
     at["Head"] = at["Neck"] + share * (skull - at["Neck"])
