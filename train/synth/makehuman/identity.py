@@ -29,10 +29,12 @@ _ONE_SIDED = 0.15
 _OLD = 0.4
 """Share of the people who are not young; half of them are more old than young."""
 
-_AT_REST: Mapping[str, float] = {
-    "eyeBlink?": 0.14, "browInnerUp": 0.9, "browOuterUp?": 0.25, "browDown?": 0.12,
+_AT_REST: Mapping[str, tuple[float, float]] = {
+    "eyeBlink?": (0.0, 0.14), "browInnerUp": (0.2, 0.9), "browOuterUp?": (-0.9, 0.1),
+    "browDown?": (-0.4, 0.1), "mouthFrown?": (-0.6, 0.15),
 }  # fmt: skip
-"""ARKit's expression -> how much of it is in a face that rests, at most; `?` stands for a side."""
+"""ARKit's expression -> how much of it is in a face that rests; `?` stands for a side. MakeHuman's
+brows alone slant to the nose, and everybody would look angry."""
 _LIPS = (474, 523)
 """Vertices of the upper and of the lower lip where they meet."""
 
@@ -74,8 +76,8 @@ def draw_identity(rng: np.random.Generator, material: Material) -> Identity:
     for name, amount in amounts.items():
         rows, moves = material.target(name)
         shape[rows] += np.float32(amount) * moves
-    for name, most in _AT_REST.items():
-        resting = np.float32(rng.uniform(0, most))
+    for name, bounds in _AT_REST.items():
+        resting = np.float32(rng.uniform(*bounds))
         for side in ("Left", "Right"):
             rows, moves = material.expression(name.replace("?", side))
             shape[rows] += resting * moves

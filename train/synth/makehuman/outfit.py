@@ -20,7 +20,6 @@ _FOR_ALL = (*(f"male_casualsuit0{k}" for k in range(1, 7)), "male_elegantsuit01"
 """Shirts, jackets and trousers that women wear as well."""
 _HAIR = {
     True: (
-        "bob02",
         "Braid01",
         "long01",
         "long01",
@@ -83,7 +82,7 @@ def draw_outfit(rng: np.random.Generator, material: Material, who: Identity) -> 
         hairs.append((hair, _hair(hair.picture, colour, 1.0), 0.0))
     brows = read_proxy(proxies / f"eyebrows/eyebrow{rng.choice(_BROWS):03}")
     shade = np.minimum(np.asarray(colour) * 0.8, 80)
-    hairs.append((brows, _hair(brows.picture, shade, rng.uniform(1.3, 2.0)), _BROWS_OFF))
+    hairs.append((brows, _hair(brows.picture, shade, rng.uniform(0.9, 1.6)), _BROWS_OFF))
     lashes = read_proxy(proxies / "eyelashes" / _LASHES[who.is_female])
     density = 1.1 if who.is_female else 0.8
     hairs.append((lashes, _hair(lashes.picture, (38, 30, 26), density), 0.0))
