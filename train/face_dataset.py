@@ -29,7 +29,7 @@ from train.synth.backgrounds import paint
 from train.synth.body import Body, measure, skin_matrices
 from train.synth.faces import draw_features
 from train.synth.film import coded, draw_film, expose
-from train.synth.keypoints import Place, carry
+from train.synth.keypoints import Place, carry, carry_face
 from train.synth.people import somebody
 from train.synth.performance import Performance
 from train.synth.render import Renderer
@@ -148,12 +148,10 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
         xy = camera.project(points, (_SIDE, _SIDE))
         side = round(_SIDE * float(np.exp(rng.uniform(np.log(_COARSEST), 0))))
         crops, cuts = aligned(rng, pictures, xy, side)
-        bones = performance.bones[:, [body.bone(name) for name in LANDMARKS]][..., :3, 3]
-        landmarks = camera.project(bones, (_SIDE, _SIDE))
+        marks = carry_face(body, performance.bones, performance.morphs, LANDMARKS)
+        landmarks = camera.project(marks, (_SIDE, _SIDE))
         places = (landmarks @ cuts[:, :, :2].swapaxes(1, 2) + cuts[:, None, :, 2]) / FACE_SIZE
         places[((places < 0) | (places > 1)).any(axis=-1)] = np.nan
-        if body.avatar.morph_names:  # its face moves without the bones
-            places[:] = np.nan
         return crops, np.asarray(places, np.float32)
 
 

@@ -13,7 +13,7 @@ from train.places import LANDMARKS, PLACES
 from train.recipes import demo
 from train.synth.avatar import AvatarError
 from train.synth.body import Body
-from train.synth.keypoints import carry
+from train.synth.keypoints import carry, carry_face
 from train.turns import AMONG
 
 NAMES = ("m002", "f003")
@@ -85,9 +85,20 @@ def test_landmarks_are_where_they_are_in_the_face(dataset: FaceDataset) -> None:
     assert torch.allclose(corner * 112, torch.tensor([71.0, 92.0]), atol=9)
 
 
-def test_of_a_face_with_blend_shapes_nobody_knows_the_landmarks(shared: Path) -> None:
+def test_landmarks_of_a_face_go_with_its_blend_shapes(shared: Path) -> None:
+    from train.synth.avatar import load_avatar
+    from train.synth.body import measure
+
     places = FaceDataset(shared / "avatars", ("f001",), demo(), 10, 3)[0][1][PLACES]
-    assert places.isnan().all()
+    assert torch.isfinite(places).float().mean() > 0.9
+    body = measure(load_avatar(shared / "avatars", "f001"))
+    smiling = np.zeros((2, 175), np.float32)
+    smiling[1, [body.avatar.morph_names.index(f"AK_{name}") for name in (
+        "44_MouthSmileLeft", "45_MouthSmileRight")]] = 1  # fmt: skip
+    marks = carry_face(body, np.stack([body.rest] * 2), smiling, ("LMouthCorner", "MNose"))
+    np.testing.assert_allclose(marks[0, 0], body.at("LMouthCorner"), atol=1e-3)
+    assert marks[1, 0, 1] > marks[0, 0, 1] + 0.2
+    assert abs(marks[1, 1] - marks[0, 1]).max() < 0.2
 
 
 def test_the_four_points_are_the_detectors(shared: Path) -> None:

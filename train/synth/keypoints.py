@@ -1,6 +1,6 @@
 """Bones -> the keypoints that pose estimators would find."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -109,6 +109,28 @@ def carry(body: Body, bones: Floats, places: Mapping[int, Place] | tuple[Place, 
     local = np.einsum("nji,nj->ni", body.rest[index][:, :3, :3], points)
     moved = np.einsum("tnij,nj->tni", bones[:, index][..., :3, :3], local)
     return np.asarray(moved + bones[:, index][..., :3, 3], np.float32)
+
+
+def carry_face(body: Body, bones: Floats, morphs: Floats, names: Sequence[str]) -> Floats:
+    """Where bones of the face are, and their skin with them, which blend shapes move without them.
+
+    Args:
+        body: whose.
+        bones: float32 [T, B, 4, 4] world matrices.
+        morphs: float32 [T, K] weights of the blend shapes.
+        names: n bones.
+
+    Returns:
+        float32 [T, n, 3] world points, cm.
+    """
+    (part,) = (p for p in body.avatar.parts if p.material.endswith("_head"))
+    index, head = [body.bone(name) for name in names], body.bone("Head")
+    held = np.stack([(part.weights * (part.joints == bone)).sum(1) for bone in index], 1) ** 2
+    moves = np.tensordot(part.morphs, held / held.sum(axis=0), (1, 0))  # [K, 3, n]
+    to_rest = body.rest[head] @ body.avatar.inverse_bind[head]
+    turned = bones[:, head, :3, :3] @ np.linalg.inv(body.rest[head])[:3, :3] @ to_rest[:3, :3]
+    steps = turned @ np.tensordot(morphs, moves, 1)
+    return np.asarray(bones[:, index][..., :3, 3] + steps.swapaxes(1, 2), np.float32)
 
 
 def carry_joints(body: Body, controls: Controls, places: tuple[Place, ...]) -> Floats:

@@ -46,6 +46,8 @@ _BROWS_OFF = 0.015
 """dm: a brow's card is stiffer than the skin below it, which would come through."""
 _LASHES = {True: "eyelashes02", False: "Eyelashes01"}
 _SHOES = 6
+_DARKEST = 105.0
+"""Of 255, on average: `scene.disguised` makes skin darker, and dark skin would end up black."""
 _MOUTH = np.array([0.42, 0.34, 0.34], np.float32)
 """Of its red, green and blue light is left inside a mouth."""
 _AGES = ((0.15, "young"), (0.55, "middleage"), (1.0, "old"))
@@ -117,7 +119,8 @@ def _skin(rng: np.random.Generator, material: Material, who: Identity) -> Pictur
     picture = read_picture(folder / str(rng.choice(usable))).astype(np.float32)
     melanin, blush = np.exp(rng.normal(-0.12, 0.13)), rng.normal(0, 0.015)
     tone = melanin ** np.array([1.0, 1.1, 1.2]) * (1 + blush, 1, 1 - blush)
-    picture[..., :3] *= tone
+    lifted = max(1.0, _DARKEST / float(picture[..., :3].mean()))
+    picture[..., :3] *= tone * lifted ** np.array([0.8, 1.1, 1.4])  # the lighter, the paler
     inside = material.mouth_mask(picture.shape[0])[..., None]
     picture[..., :3] *= 1 - inside * (1 - _MOUTH)
     return np.clip(picture, 0, 255).astype(np.uint8)
