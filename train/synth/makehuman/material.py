@@ -76,10 +76,13 @@ class Material:
         return self._known[name]
 
     def targets(self, folder: str) -> list[str]:
-        """Names of the targets of a folder, sorted."""
-        names = (place.name for place in (self.shapes / "targets" / folder).iterdir())
-        ending = ".target.gz"
-        return sorted(f"{folder}/{n.removesuffix(ending)}" for n in names if n.endswith(ending))
+        """Names of the targets of a folder, sorted.
+
+        Raises:
+            MaterialError: there is none.
+        """
+        names = _stems(self.shapes / "targets" / folder, ".target.gz")
+        return [f"{folder}/{name}" for name in names]
 
     def expression(self, name: str) -> tuple[NDArray[np.intp], Floats]:
         """As `target`, of one of ARKit's expressions: `jawOpen`."""
@@ -88,9 +91,12 @@ class Material:
         return self._known[name]
 
     def expression_names(self) -> list[str]:
-        """ARKit's names in alphabetical order."""
-        names = (place.name for place in self.expressions.iterdir())
-        return sorted(n.removesuffix(".target") for n in names if n.endswith(".target"))
+        """ARKit's names in alphabetical order.
+
+        Raises:
+            MaterialError: there is none.
+        """
+        return _stems(self.expressions, ".target")
 
     def mouth_mask(self, side: int) -> Floats:
         """float32 [side, side]: 1 where a skin's picture shows the inside of a mouth."""
@@ -204,6 +210,18 @@ def _target(place: Place) -> tuple[NDArray[np.intp], Floats]:
         return read_target((gzip.decompress(raw) if place.suffix == ".gz" else raw).decode("utf-8"))
     except _BROKEN as error:
         raise MaterialError(f"{place}: cannot be read ({error})") from None
+
+
+def _stems(folder: Place, ending: str) -> list[str]:
+    """Names of files without their ending, sorted."""
+    try:
+        names = [place.name for place in folder.iterdir()]
+    except _BROKEN as error:
+        raise MaterialError(f"{folder}: cannot be read ({error})") from None
+    stems = sorted(name.removesuffix(ending) for name in names if name.endswith(ending))
+    if not stems:
+        raise MaterialError(f"{folder}: expected files *{ending}")
+    return stems
 
 
 def read_json(place: Place) -> Any:

@@ -20,16 +20,10 @@ _FOR_ALL = (*(f"male_casualsuit0{k}" for k in range(1, 7)), "male_elegantsuit01"
 """Shirts, jackets and trousers that women wear as well."""
 _HAIR = {
     True: (
-        "Braid01",
-        "long01",
-        "long01",
-        "ponytail01",
-        "ponytail01",
-        "short01",
-        "short02",
+        "Braid01", "long01", "long01", "ponytail01", "ponytail01", "short01", "short02",
     ),
     False: ("short01", "short02", "short04"),
-}
+}  # fmt: skip
 """Some twice; those that hide an eye are left out."""
 _AFRO = "afro01"
 _BALD = 0.25
@@ -83,7 +77,7 @@ def draw_outfit(rng: np.random.Generator, material: Material, who: Identity) -> 
         hair = read_proxy(proxies / "hair" / style)
         hairs.append((hair, _hair(hair.picture, colour, 1.0), 0.0))
     brows = read_proxy(proxies / f"eyebrows/eyebrow{rng.choice(_BROWS):03}")
-    shade = np.minimum(np.asarray(colour) * 0.8, 80)
+    shade = np.minimum(np.asarray(colour) * 0.8, (84, 76, 70))
     hairs.append((brows, _hair(brows.picture, shade, rng.uniform(0.9, 1.6)), _BROWS_OFF))
     lashes = read_proxy(proxies / "eyelashes" / _LASHES[who.is_female])
     density = 1.1 if who.is_female else 0.8
@@ -120,7 +114,7 @@ def _skin(rng: np.random.Generator, material: Material, who: Identity) -> Pictur
     melanin, blush = np.exp(rng.normal(-0.12, 0.13)), rng.normal(0, 0.015)
     tone = melanin ** np.array([1.0, 1.1, 1.2]) * (1 + blush, 1, 1 - blush)
     lifted = max(1.0, _DARKEST / float(picture[..., :3].mean()))
-    picture[..., :3] *= tone * lifted ** np.array([0.8, 1.1, 1.4])  # the lighter, the paler
+    picture[..., :3] *= tone * lifted ** np.array([0.9, 1.05, 1.2])  # the lighter, the paler
     inside = material.mouth_mask(picture.shape[0])[..., None]
     picture[..., :3] *= 1 - inside * (1 - _MOUTH)
     return np.clip(picture, 0, 255).astype(np.uint8)
