@@ -145,5 +145,5 @@ def test_avatars_that_are_not_there_begin_no_run(
     with pytest.raises(SystemExit) as caught:
         main([*arguments, "--people", "f002"])
     assert caught.value.code == 2
-    assert "invalid choice: 'f002'" in capfd.readouterr().err
+    assert "h0001 to h9999, got 'f002'" in capfd.readouterr().err
     assert not run.exists()
