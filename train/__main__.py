@@ -33,10 +33,7 @@ _COMMANDS = (
     download,
 )  # fmt: skip
 
-_STOPPED = {
-    "fit": "Stopped: the same command goes on from there",
-    "people": "Stopped: the same command goes on from there",
-}
+_STOPPED = dict.fromkeys(("fit", "people"), "Stopped: the same command goes on from there")
 """What Ctrl-C is answered by, where a command does not know better."""
 
 

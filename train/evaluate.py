@@ -216,14 +216,14 @@ def _gestures(clips: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest
 def spotted(
     scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
 ) -> dict[str, tuple[tuple[Span, ...], tuple[Span, ...]]]:
-    """Video -> truths and events of the live decision layer, background left out."""
+    """Video -> `truths_and_events` of it."""
     return {item.video.id: truths_and_events(item, manifest, config) for item in scored}
 
 
 def truths_and_events(
     item: ScoredVideo, manifest: Manifest, config: Config
 ) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Of one video, as `spotted`."""
+    """Of one video, background left out: what is annotated, what the live decision layer tells."""
     background = next(o.background for o in manifest.outputs if o.task == GESTURE)
     return (
         tuple(s for s in item.video.spans if s.label != background),

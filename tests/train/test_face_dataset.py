@@ -11,8 +11,8 @@ from train.dataset import BETWEEN, UNLABELLED
 from train.face_dataset import FaceDataset, face_places
 from train.places import LANDMARKS, PLACES
 from train.recipes import demo
-from train.synth.avatar import AvatarError
-from train.synth.body import Body
+from train.synth.avatar import AvatarError, load_avatar
+from train.synth.body import Body, measure
 from train.synth.keypoints import carry, carry_face
 from train.turns import AMONG
 
@@ -86,9 +86,6 @@ def test_landmarks_are_where_they_are_in_the_face(dataset: FaceDataset) -> None:
 
 
 def test_landmarks_of_a_face_go_with_its_blend_shapes(shared: Path) -> None:
-    from train.synth.avatar import load_avatar
-    from train.synth.body import measure
-
     places = FaceDataset(shared / "avatars", ("f001",), demo(), 10, 3)[0][1][PLACES]
     assert torch.isfinite(places).float().mean() > 0.9
     body = measure(load_avatar(shared / "avatars", "f001"))
@@ -103,9 +100,6 @@ def test_landmarks_of_a_face_go_with_its_blend_shapes(shared: Path) -> None:
 
 def test_the_four_points_are_the_detectors(shared: Path) -> None:
     """Seen from the front they fit the template to within a few px: the crop is upright."""
-    from train.synth.avatar import load_avatar
-    from train.synth.body import measure
-
     body: Body = measure(load_avatar(shared / "avatars", "m002"))
     points = carry(body, body.rest[None], face_places(body))[0]
     seen = np.stack([points[:, 0], -points[:, 1]], -1).astype(np.float64)

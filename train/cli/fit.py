@@ -10,8 +10,9 @@ from typing import Any
 
 from engines.errors import TellsError
 from train.cli import Subparsers
+from train.cli.avatar_names import made_people, person
 from train.cli.bounds import check_number, check_seed
-from train.cli.needs import RECIPE_NAMES, made_people, person, require
+from train.cli.needs import RECIPE_NAMES, require
 from train.cli.stage_settings import stage_settings
 
 logger = logging.getLogger(__name__)
@@ -173,9 +174,9 @@ def _people(asked: list[str] | None, folder: Path | None) -> tuple[str, ...]:
     """Who is learnt from: by default those for training, and all that were made for it."""
     if asked:
         return tuple(asked)
-    made = made_people(folder) if folder else ()
-    there = [n for n in _TRAIN_PEOPLE if not (folder and made) or (folder / f"{n}.glb").is_file()]
-    return (*there, *made)
+    if folder is None or not (made := made_people(folder)):
+        return _TRAIN_PEOPLE
+    return (*(name for name in _TRAIN_PEOPLE if (folder / f"{name}.glb").is_file()), *made)
 
 
 def _check_avatars(folder: Path | None, people: tuple[str, ...]) -> None:

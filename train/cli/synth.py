@@ -6,8 +6,9 @@ from pathlib import Path
 
 from engines.errors import TellsError
 from train.cli import Subparsers
+from train.cli.avatar_names import everyone, person
 from train.cli.bounds import check_number, check_seed
-from train.cli.needs import everyone, person, require
+from train.cli.needs import require
 
 _VALIDATE, _TEST = ("m017",), ("f009", "m006")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from train.synth.avatar import Avatar, Part
 
-_FLOAT, _SHORT, _INT, _BYTE = 5126, 5123, 5125, 5121
+_FLOAT, _INT, _BYTE = 5126, 5125, 5121
 _HIDDEN_CM = 2e-3
 """Blend shapes move whatever moves less not at all."""
 _QUALITY = 88
@@ -136,7 +136,7 @@ class _Packer:
         return len(self.accessors) - 1
 
     def _view(self, values: NDArray[Any], component: int) -> int:
-        dtype = {_FLOAT: "<f4", _SHORT: "<u2", _INT: "<u4", _BYTE: "u1"}[component]
+        dtype = {_FLOAT: "<f4", _INT: "<u4", _BYTE: "u1"}[component]
         raw = np.ascontiguousarray(values, dtype).tobytes()
         view = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(raw)}
         self.content += raw + b"\0" * (-len(raw) % 4)

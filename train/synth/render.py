@@ -42,7 +42,7 @@ _FRAGMENT = """
 uniform sampler2D picture; uniform vec3 key; uniform vec3 key_colour; uniform vec3 fill;
 uniform vec3 fill_colour; uniform vec3 sky; uniform vec3 ground; uniform vec3 eye;
 uniform vec3 pattern; uniform mat3 tint; uniform vec3 bare;
-uniform float is_head; uniform float gloss;
+uniform float is_skin; uniform float gloss;
 in vec3 n; in vec2 st; in vec3 place; in vec3 painted; out vec4 colour;
 void main() {
   vec4 texel = texture(picture, st);
@@ -56,7 +56,7 @@ void main() {
   float skin = smoothstep(0.03, 0.10, texel.r - texel.g) * smoothstep(0.01, 0.06, texel.g - texel.b)
              * smoothstep(0.16, 0.06, abs(texel.r - 1.45 * texel.g));
   // In a head's picture all but hair and eyes is skin.
-  skin = mix(skin, smoothstep(0.03, 0.10, texel.r - texel.b), is_head);
+  skin = mix(skin, smoothstep(0.03, 0.10, texel.r - texel.b), is_skin);
   float stripe = 1.0 + pattern.z * sign(sin(dot(st, pattern.xy)));
   vec3 dyed = mix(tint * texel.rgb * stripe, texel.rgb * bare, skin);
   float shine = pow(max(dot(u, normalize(key + view)), 0.0), 24.0) * gloss;
@@ -183,7 +183,7 @@ class Renderer(Closing):
             self._write("pattern", scene.pattern if is_body else np.zeros(3))
             self._program["bulk"] = scene.bulk_cm if is_body else 0.0
             self._program["hair"] = 0.0 if is_body else scene.hair_cm
-            self._program["is_head"] = float(kind in ("head", "skin"))
+            self._program["is_skin"] = float(kind in ("head", "skin"))
             self._program["gloss"] = 0.12 if kind == "head" else 0.04
             drawable.vertices.render()
         backdrop.release()

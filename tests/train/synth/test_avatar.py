@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.cli.needs import PEOPLE
+from train.cli.avatar_names import PEOPLE
 from train.synth.avatar import AVATARS, AvatarError, load_avatar
 from train.synth.body import Body, skin_matrices
 

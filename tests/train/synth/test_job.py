@@ -230,7 +230,7 @@ def test_strangers_are_others_in_most_videos_before_the_same_camera(
 
 
 def test_every_avatar_can_be_asked_for() -> None:
-    from train.cli.needs import PEOPLE
+    from train.cli.avatar_names import PEOPLE
 
     assert PEOPLE == AVATARS
 

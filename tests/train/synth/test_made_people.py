@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import missing
 from train.__main__ import main
+from train.cli.avatar_names import PEOPLE, everyone, person
 from train.cli.fit import _people
-from train.cli.needs import PEOPLE, everyone, person
 from train.synth.avatar import Avatar, load_avatar
 from train.synth.body import Body, measure, skin_matrices
 from train.synth.controls import still

@@ -7,7 +7,7 @@ import pytest
 
 from train.__main__ import main
 from train.cli import synth
-from train.cli.needs import PEOPLE
+from train.cli.avatar_names import PEOPLE
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

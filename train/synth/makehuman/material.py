@@ -63,6 +63,7 @@ class Material:
     weights: Mapping[str, tuple[NDArray[np.intp], Floats]]
     """MakeHuman's bone -> vertices it moves, and how much."""
     _known: dict[str, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict)
+    _masks: dict[int, Floats] = field(default_factory=dict)
 
     def target(self, name: str) -> tuple[NDArray[np.intp], Floats]:
         """Vertices [n] that a target (`nose/nose-hump-incr`) moves, displacements [n, 3] dm.
@@ -100,6 +101,11 @@ class Material:
 
     def mouth_mask(self, side: int) -> Floats:
         """float32 [side, side]: 1 where a skin's picture shows the inside of a mouth."""
+        if side not in self._masks:
+            self._masks[side] = self._mouth_mask(side)
+        return self._masks[side]
+
+    def _mouth_mask(self, side: int) -> Floats:
         mesh = self.body
         island = islands(mesh.corners, len(mesh.uv))[mesh.corners[:, 0]]
         middle = self.base[mesh.vertices].mean(axis=1)

@@ -63,7 +63,7 @@ def make_person(name: str, rng: np.random.Generator, material: Material, rigged:
     who = draw_identity(rng, material)
     outfit = draw_outfit(rng, material, who)
     skeleton, places = place_bones(material, rigged, who.shape)
-    shapes = {
+    shapes = {  # f001's are numbered in alphabetical order, too
         f"AK_{k + 1:02}_{n[0].upper()}{n[1:]}": n for k, n in enumerate(material.expression_names())
     }
     shapes = {name: own for name, own in shapes.items() if name in BLEND_SHAPES}

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from train.synth.makehuman.material import VERTICES, Mesh, Place, fan, read_json
-from train.synth.makehuman.material import MaterialError as MaterialError
+from train.synth.makehuman.material import (
+    VERTICES,
+    MaterialError,
+    Mesh,
+    Place,
+    fan,
+    read_json,
+)
 from train.synth.rotations import Floats
 
 _QUAD, _HAS_MATERIAL, _HAS_UVS, _HAS_UV = 1, 2, 4, 8

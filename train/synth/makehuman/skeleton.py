@@ -102,9 +102,8 @@ def rigging(material: Material) -> Rigging:
     for letter in "LR":
         for name, (parent, _) in _LIMBS.items():
             parent_of[f"{letter} {name}"] = parent.replace("?", letter)
-        for finger, joint in _fingers():
+        for finger, _ in _fingers():
             parent = finger[:-1] if len(finger) > len("Finger0") else "Hand"
-            assert joint
             parent_of[f"{letter} {finger}"] = f"{letter} {parent}"
     names = tuple(parent_of)
     parents = [-1, *(names.index(parent_of[name]) for name in names[1:])]
