@@ -147,3 +147,16 @@ def test_avatars_that_are_not_there_begin_no_run(
     assert caught.value.code == 2
     assert "h0001 to h9999, got 'f002'" in capfd.readouterr().err
     assert not run.exists()
+
+
+def test_who_is_kept_for_validation_but_learnt_from_is_named(
+    tmp_path: Path, store: Path, shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "run").write_text("in the way")
+    kept = write_tiny_store(tmp_path / "kept", tiny(), [TinyVideo("m002", "val", ((4, 1.0, 2.5),))])
+    arguments = [*fit_arguments(store, tmp_path / "run", "face"), "--data", str(kept)]
+    for people, is_told in ((["f003"], False), (["f003", "m002"], True)):
+        caplog.clear()
+        more = ["--avatars", str(shared / "avatars"), "--people", *people]
+        assert main([*arguments, *more]) == 2
+        assert ("m002: kept for validation or test, but" in caplog.text) == is_told

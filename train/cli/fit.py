@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.errors import TellsError
 from train.cli import Subparsers
@@ -14,6 +14,9 @@ from train.cli.avatar_names import made_people, person
 from train.cli.bounds import check_number, check_seed
 from train.cli.needs import RECIPE_NAMES, require
 from train.cli.stage_settings import stage_settings
+
+if TYPE_CHECKING:
+    from train.training_data import Sources
 
 logger = logging.getLogger(__name__)
 _WITHOUT_BF16 = ("DEFAULT", "AVX2")
@@ -129,6 +132,7 @@ def run(arguments: argparse.Namespace) -> None:
         made_share=arguments.made_share,
         hop_s=arguments.hop_s,
     )
+    _warn_of_held_out(sources)
     for stage in configs:  # not days later, when it is its turn
         check_sources(recipe, stage, sources)
     check_frozen(recipe, configs)
@@ -177,6 +181,21 @@ def _people(asked: list[str] | None, folder: Path | None) -> tuple[str, ...]:
     if folder is None or not (made := made_people(folder)):
         return _TRAIN_PEOPLE
     return (*(name for name in _TRAIN_PEOPLE if (folder / f"{name}.glb").is_file()), *made)
+
+
+def _warn_of_held_out(sources: "Sources") -> None:
+    """Whoever is seen in training is no stranger at validation or test."""
+    if sources.avatars is None:
+        return
+    kept = {
+        video.subject
+        for store in sources.stores for split in ("val", "test") for video in store.videos(split)
+    }  # fmt: skip
+    if both := sorted(kept.intersection(sources.people)):
+        logger.warning(
+            "%s: kept for validation or test, but learnt from in windows made on the spot; "
+            "name the others with --people", ", ".join(both),
+        )  # fmt: skip
 
 
 def _check_avatars(folder: Path | None, people: tuple[str, ...]) -> None:

@@ -96,7 +96,7 @@ def load_avatar(folder: Path, name: str) -> Avatar:
         AvatarError: a file is missing or cannot be read; says which, and where it is from.
     """
     stem = "f001_facial" if name == "f001" else name
-    origin = _ORIGIN if name in AVATARS else "`python -m train people` makes it anew"
+    origin = _ORIGIN if name in AVATARS else f"remove {name}.glb, and `train people` makes it anew"
     required = [f"{stem}.glb", f"{name}_head_color.jpg", f"{name}_body_color.jpg"]
     if name == "f001":
         required.append("f001_facial_blendshape_names.json")

@@ -38,6 +38,9 @@ from train.synth.touches import write_cues
 
 RECORDS = RENDERED
 _VIDEO = TypeAdapter(Video)
+_NEAR = 0.3
+"""Share of strangers who are so near that hands at rest are out of the picture: so does a laptop's
+camera show who sits at it."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,17 @@ def stage(
     """
     rng = np.random.default_rng([options.seed, clip])
     performance = _perform(rng, options, clip, body, shift_s)
-    scene = draw_scene(rng, body, PORTRAIT_CM if options.is_portrait else SHOWN_CM)
+    scene = draw_scene(rng, body, _shown_cm(options, clip))
     return rng, performance, disguised(rng, scene) if options.is_strangers else scene
+
+
+def _shown_cm(options: SynthOptions, clip: int) -> tuple[float, float]:
+    if options.is_portrait:
+        return PORTRAIT_CM
+    rng = np.random.default_rng([options.seed, clip, 3])
+    if options.is_strangers and rng.random() < _NEAR:
+        return PORTRAIT_CM[0], SHOWN_CM[0]
+    return SHOWN_CM
 
 
 def _perform(
