@@ -137,8 +137,7 @@ class Renderer(Closing):
                 self._uploaded[avatar] = [self._upload(avatar, part) for part in avatar.parts]
             self._uploaded.move_to_end(avatar)
             if len(self._uploaded) > _KEPT:
-                for drawable in self._uploaded.popitem(last=False)[1]:
-                    drawable.release()
+                self._forget(self._uploaded.popitem(last=False)[1])
         self._avatar, self._morphs = avatar, ()
         self._parts = self._uploaded[avatar]
 
@@ -208,6 +207,13 @@ class Renderer(Closing):
         )
         texture = self._texture(avatar, part.material)
         return _Drawable(part, positions, vertices, texture, (fixed, triangles))
+
+    def _forget(self, parts: list[_Drawable]) -> None:
+        for drawable in parts:
+            drawable.release()
+        shown = {id(d.texture) for others in self._uploaded.values() for d in others}
+        for key in [k for k, texture in self._textures.items() if id(texture) not in shown]:
+            self._textures.pop(key).release()
 
     def _texture(self, avatar: Avatar, material: str) -> moderngl.Texture:
         key = (avatar.name, material)

@@ -7,9 +7,12 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pytest
 
 from tests.train.synth.conftest import SIZE
 from tests.train.synth.performances import show
+from train.synth import render
+from train.synth.avatar import Avatar
 from train.synth.body import Body, skin_matrices
 from train.synth.controls import still
 from train.synth.keypoints import carry, openpose, openpose_places
@@ -114,6 +117,26 @@ def test_cameras_show_heads_and_hands_from_many_places(man: Body) -> None:
         lenses.add(round(camera.field_of_view, 3))
     assert len(lenses) > 30
     assert np.ptp(eyes, axis=0).min() > 30
+
+
+def test_whoever_was_forgotten_looks_as_before(
+    man: Body, woman: Body, mime: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, "_KEPT", 2)
+    other = replace(man.avatar)  # somebody else with the man's pictures
+    with Renderer(SIZE) as few:
+
+        def seen(body: Body, avatar: Avatar) -> np.ndarray:
+            few.show(avatar)
+            return few.draw(skin_matrices(body, body.rest), NO_SHAPES, scene(man), GREEN)
+
+        first = seen(man, man.avatar)
+        np.testing.assert_array_equal(seen(man, other), first)
+        seen(woman, woman.avatar)  # the man is forgotten, his pictures are still needed
+        np.testing.assert_array_equal(seen(man, other), first)
+        seen(mime, mime.avatar)
+        seen(woman, woman.avatar)
+        np.testing.assert_array_equal(seen(man, man.avatar), first)
 
 
 def test_without_egl_it_is_said_what_to_install() -> None:
