@@ -19,7 +19,7 @@ from train.annotations import DataError
 from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
 from train.cues import Cues, cues_of_pictures, unknown_cues
 from train.export import ExportOptions, draft_manifest
-from train.labels import ILLUSTRATIVE, MICRO_GESTURES
+from train.labels import MICRO_GESTURES
 from train.perception import perception_of
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import Recipe
@@ -66,7 +66,7 @@ def check_store(store: Store, recipe: Recipe) -> None:
     if store.class_names != expected:
         raise DataError(
             f"{store.folder}: has the {len(store.class_names)} classes of {store.info.corpus}, "
-            f"the recipe {recipe.name} has {len(expected)}"
+            f"the recipe {recipe.name} has {len(expected)}; the recipe smg is for SMG"
         )
 
 
@@ -136,11 +136,12 @@ def labels_at(video: StoredVideo, end: float, recipe: Recipe, store: Store) -> d
         return max(span.start - anchor, anchor - span.end, 0.0)
 
     nearest = min(video.spans, key=lambda s: (distance(s), s.end - s.start), default=None)
-    is_trimmed, has_background = store.info.is_trimmed, store.class_names == MICRO_GESTURES
+    is_trimmed = store.info.is_trimmed
+    background = {o.task: o.background for o in recipe.outputs}.get("micro_gesture")
     if nearest is not None and (is_trimmed or distance(nearest) == 0):
         gesture = nearest.label
     else:
-        gesture = ILLUSTRATIVE if has_background and not is_trimmed else UNLABELLED
+        gesture = UNLABELLED if is_trimmed or background is None else background
     emotion = UNLABELLED if video.emotion is None else video.emotion
     known = {"micro_gesture": gesture, "emotion": emotion}
     return {output.task: known[output.task] for output in recipe.outputs}

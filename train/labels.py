@@ -39,3 +39,24 @@ ILLUSTRATIVE = MICRO_GESTURES.index("Illustrative body language")
 """Movements that go with speech: iMiGUE's own `non-micro-gesture`."""
 EMOTIONS = ("negative", "positive")
 """iMiGUE: the player has lost, or won, the match that the interview is about."""
+
+SMG_GESTURES = (
+    "Turtling neck and shoulder",
+    "Rubbing eyes and forehead",
+    "Folding arms",
+    "Touching or covering suprasternal notch",
+    "Moving legs",
+    "Touching or scratching neck",
+    "Folding arms behind body",
+    "Rubbing hands and crossing fingers",
+    "Arms akimbo",
+    "Crossing legs",
+    "Scratching some part of body",
+    "Scratching or touching facial parts other than eyes",
+    "Playing or adjusting hair",
+    "Holding arms",
+    "Pulling shirt collar",
+    "Playing with jewelry, manipulating objects",
+    "Illustrative hand gestures",
+)
+"""Of SMG; the last means, as iMiGUE's, nothing to report."""

@@ -4,6 +4,7 @@ A recipe holds the network's dimensions and the parts of the manifest that follo
 window, sampling, normalisation, outputs. `dump_recipe` is what is saved beside a checkpoint.
 
 - `micro_gesture`, `emotion`: full size, one bundle a task, as arXiv 2512.23291 arranges them.
+- `smg`: `micro_gesture` for the 17 classes of SMG.
 - `joint`: both tasks on one MViTv2-S trunk, which then runs once a window.
 - `demo`: `joint` reduced for a laptop's processor.
 """
@@ -27,7 +28,7 @@ from engines.manifest import (
 )
 from engines.skeleton import LAYOUTS
 from train.cues import SHOWN
-from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
+from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES, SMG_GESTURES
 from train.models.agcn import AGCNConfig
 from train.models.attention import AttentionConfig
 from train.models.fusion import InterFusionConfig, TokenFusionConfig
@@ -95,6 +96,23 @@ def emotion() -> Recipe:
     return _recipe("emotion", net, (rgb, face))
 
 
+def smg() -> Recipe:
+    """`micro_gesture` for the classes of SMG."""
+    return replace(told_as_smg(micro_gesture()), name="smg")
+
+
+def told_as_smg(recipe: Recipe) -> Recipe:
+    """A recipe of gestures alone, for SMG, whose last class, too, means nothing to report."""
+    net, (output,), count = recipe.net.micro_gesture, recipe.outputs, len(SMG_GESTURES)
+    assert net is not None
+    fewer = replace(
+        net, agcn=replace(net.agcn, num_classes=count),
+        fusion=replace(net.fusion, num_classes=count),
+    )  # fmt: skip
+    output = replace(output, class_names=SMG_GESTURES, background=count - 1)
+    return replace(recipe, net=replace(recipe.net, micro_gesture=fewer), outputs=(output,))
+
+
 def joint() -> Recipe:
     """Full size, both tasks on one MViTv2-S trunk."""
     net = NetConfig(mvit_v2_s(), _full_gesture(), _full_emotion(), _pixels(FULL[0]))
@@ -110,7 +128,7 @@ def demo() -> Recipe:
     return _recipe("demo", _demo_net(), (*DEMO, DEMO_HANDS))
 
 
-RECIPES = {make.__name__: make for make in (micro_gesture, emotion, joint, demo)}
+RECIPES = {make.__name__: make for make in (micro_gesture, emotion, smg, joint, demo)}
 """By the name that the command line takes."""
 
 

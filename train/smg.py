@@ -11,26 +11,8 @@ from pathlib import Path
 from train.annotations import Corpus, DataError, Skips, Video
 from train.archives import advice
 from train.label_rows import Counting, label_rows, segments_of
+from train.labels import SMG_GESTURES
 
-CLASSES = (
-    "Turtling neck and shoulder",
-    "Rubbing eyes and forehead",
-    "Folding arms",
-    "Touching or covering suprasternal notch",
-    "Moving legs",
-    "Touching or scratching neck",
-    "Folding arms behind body",
-    "Rubbing hands and crossing fingers",
-    "Arms akimbo",
-    "Crossing legs",
-    "Scratching some part of body",
-    "Scratching or touching facial parts other than eyes",
-    "Playing or adjusting hair",
-    "Holding arms",
-    "Pulling shirt collar",
-    "Playing with jewelry, manipulating objects",
-    "Illustrative hand gestures",
-)
 TRAIN_SAMPLES = 35
 """Subjects 1 to 35 train, 36 to 40 test: the published split."""
 _PICTURES = ("_color.mp4", "_color.avi", ".mp4", ".avi")
@@ -48,8 +30,8 @@ def read_smg(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -> Cor
         DataError: nothing is there, or a label row is malformed.
     """
     counting = Counting(
-        {number: index for index, number in enumerate(range(1, len(CLASSES) + 1))},
-        f"a class of 1 to {len(CLASSES)}", first_frame=1, shift=frame_shift,
+        {number: index for index, number in enumerate(range(1, len(SMG_GESTURES) + 1))},
+        f"a class of 1 to {len(SMG_GESTURES)}", first_frame=1, shift=frame_shift,
     )  # fmt: skip
     skips = Skips()
     videos = []
@@ -75,4 +57,4 @@ def read_smg(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -> Cor
             f"found none that can be used{f' ({why})' if why else ''}{advice(root)}"
         )
     shifted = f", frames {frame_shift:+d}" if frame_shift else ""
-    return Corpus(f"SMG{shifted}", CLASSES, tuple(videos), skips.counts, tuple(skips.notes))
+    return Corpus(f"SMG{shifted}", SMG_GESTURES, tuple(videos), skips.counts, tuple(skips.notes))

@@ -14,6 +14,7 @@ from train.annotations import DataError
 from train.dataset import Feeds, Labels, WindowDataset, check_store, examples
 from train.draws import Drawn, balanced, class_shares, made_windows, training_windows
 from train.imigue import TRUTH_FILE
+from train.labels import MICRO_GESTURES
 from train.recipes import Recipe
 from train.stages import StageConfig
 from train.store import Store
@@ -65,11 +66,22 @@ def check_sources(recipe: Recipe, stage: str, sources: Sources) -> None:
     """
     for store in sources.stores:
         check_store(store, recipe)
+    if sources.avatars is not None and recipe.net.micro_gesture is not None:
+        _check_gestures(recipe)
     if sources.stores and not any(store.videos("train") for store in sources.stores):
         raise DataError("fit: none of the stores has videos of the split 'train'")
     if not sources.stores and (sources.avatars is None or stage == "fusion"):
         raise _needs_data(stage)  # fusion learns from perception's errors, which are there
     check_labels(recipe, stage, sources)
+
+
+def _check_gestures(recipe: Recipe) -> None:
+    names = {output.task: output.class_names for output in recipe.outputs}["micro_gesture"]
+    if names != MICRO_GESTURES:
+        raise DataError(
+            f"--avatars: people made on the spot perform the {len(MICRO_GESTURES)} classes of "
+            f"iMiGUE, the recipe {recipe.name} has {len(names)} others; learn from --data alone"
+        )
 
 
 def _needs_data(stage: str) -> DataError:

@@ -33,10 +33,9 @@ from train.dataset import (
     manifest_of,
     window_ends,
 )
-from train.labels import ILLUSTRATIVE
+from train.labels import ILLUSTRATIVE, SMG_GESTURES
 from train.perception import perception_of
 from train.recipes import Recipe, demo
-from train.smg import CLASSES as SMG_CLASSES
 from train.store import Span, Store, StoredVideo, open_store
 
 SPAN_S = tiny().window.span_s
@@ -151,7 +150,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, store: Store) -> None:
     with pytest.raises(DataError, match="prepared with other perception than the recipe demo"):
         examples(store, "train", demo(), 0.25)
     folder = write_tiny_store(
-        tmp_path / "s", tiny(), (TinyVideo("a", "train"),), class_names=SMG_CLASSES
+        tmp_path / "s", tiny(), (TinyVideo("a", "train"),), class_names=SMG_GESTURES
     )
     with pytest.raises(DataError, match="has the 17 classes of tiny, the recipe tiny has 32"):
         examples(open_store(folder), "train", tiny(), 0.25)

@@ -13,7 +13,7 @@ from tests.train.tiny_recipe import tiny
 from train.checkpoint import differing_keys
 from train.cli.needs import RECIPE_NAMES
 from train.export import ExportOptions, draft_manifest
-from train.labels import ILLUSTRATIVE, MICRO_GESTURES
+from train.labels import ILLUSTRATIVE, MICRO_GESTURES, SMG_GESTURES
 from train.models.heads import EmotionNet, JointNet, MicroGestureNet, build_net
 from train.models.mvit import mvit_v2_s
 from train.recipes import RECIPES, Recipe, dump_recipe
@@ -21,6 +21,7 @@ from train.recipes import RECIPES, Recipe, dump_recipe
 NETS: dict[str, type[MicroGestureNet | EmotionNet | JointNet]] = {
     "micro_gesture": MicroGestureNet,
     "emotion": EmotionNet,
+    "smg": MicroGestureNet,
     "joint": JointNet,
     "demo": JointNet,
 }
@@ -64,7 +65,7 @@ def test_a_network_takes_exactly_the_feeds_of_its_manifest(name: str) -> None:
     assert [tuple(x.shape) for x in logits] == expected
 
 
-@pytest.mark.parametrize("name", ["micro_gesture", "emotion", "joint"])
+@pytest.mark.parametrize("name", ["micro_gesture", "emotion", "smg", "joint"])
 def test_full_size_has_the_arrangement_of_the_paper(name: str) -> None:
     recipe = RECIPES[name]()
     assert recipe.net.mvit == mvit_v2_s()
@@ -78,6 +79,16 @@ def test_full_size_has_the_arrangement_of_the_paper(name: str) -> None:
     if emotion is not None:
         assert feeds["face"][1:] == (3, 112, 112)
         assert emotion.fusion.face_channels == 512
+
+
+def test_smg_differs_from_micro_gesture_in_its_classes_alone() -> None:
+    smg, other = RECIPES["smg"](), RECIPES["micro_gesture"]()
+    assert differing_keys(dump_recipe(smg), dump_recipe(other)) == [
+        "name", "net.micro_gesture.agcn.num_classes", "net.micro_gesture.fusion.num_classes",
+        "outputs.0.background", "outputs.0.class_names",
+    ]  # fmt: skip
+    (output,) = smg.outputs
+    assert (output.class_names, output.background) == (SMG_GESTURES, 16)
 
 
 def test_demo_is_small_enough_for_a_laptop() -> None:

@@ -1,11 +1,18 @@
 """SMG as it lies on disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.train.tiny_fit import fit_arguments, last_line
+from tests.train.tiny_recipe import tiny, without_emotion
+from tests.train.tiny_store import VIDEOS, write_tiny_store
+from train.__main__ import main
 from train.annotations import DataError, Segment
 from train.corpora import open_corpus
+from train.labels import SMG_GESTURES
+from train.recipes import RECIPES, Recipe, told_as_smg
 
 
 def add(root: Path, name: str, labels: str | None, *, suffix: str | None = "_color.mp4") -> None:
@@ -82,3 +89,37 @@ def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
     add(tmp_path, "Sample0003", "1,1,20\n", suffix=None)
     with pytest.raises(DataError, match=r"\(video missing: 1\)$"):
         open_corpus(tmp_path, "smg")
+
+
+def tiny_smg() -> Recipe:
+    recipe = tiny()
+    rgb_and_pose, gesture = recipe.inputs[:2], recipe.outputs[:1]
+    net = without_emotion(recipe.net)
+    return told_as_smg(replace(recipe, name="smg", net=net, inputs=rgb_and_pose, outputs=gesture))
+
+
+def test_the_recipe_smg_learns_and_is_judged_by_its_17_classes(
+    tmp_path: Path, shared: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "smg", tiny_smg)
+    videos = [
+        replace(v, spans=tuple((label % 16, start, end) for label, start, end in v.spans))
+        for v in VIDEOS
+    ]
+    store = write_tiny_store(tmp_path / "store", tiny_smg(), videos, class_names=SMG_GESTURES)
+    run = tmp_path / "run"
+    arguments = [*fit_arguments(store, run, "pose", "fusion", steps=3), "--recipe", "smg"]
+    assert main([*arguments, "--avatars", str(shared / "avatars"), "--people", "f003"]) == 2
+    said = last_line(capfd.readouterr().err)
+    assert "perform the 32 classes of iMiGUE, the recipe smg has 17 others" in said
+    assert not run.exists()
+    assert main(arguments) == 0
+    best = run / "fusion" / "best.pt"
+    evaluated = ["evaluate", "--recipe", "smg", "--checkpoint", str(best), "--data", str(store)]
+    assert main(evaluated) == 0
+    said = capfd.readouterr().out
+    assert SMG_GESTURES[4] in said
+    assert "Touching or scratching forehead" not in said
+    sheet = tmp_path / "sheet.png"
+    assert main(["show", "--data", str(store), "--number", "2", "--out", str(sheet)]) == 0
+    assert sheet.stat().st_size > 1000

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from engines.errors import RuntimeUnavailable
 
-RECIPE_NAMES = ("micro_gesture", "emotion", "joint", "demo")
+RECIPE_NAMES = ("micro_gesture", "emotion", "smg", "joint", "demo")
 """The keys of `train.recipes.RECIPES`, which imports torch."""
 
 
