@@ -132,7 +132,6 @@ def run(arguments: argparse.Namespace) -> None:
         made_share=arguments.made_share,
         hop_s=arguments.hop_s,
     )
-    _warn_of_held_out(sources)
     for stage in configs:  # not days later, when it is its turn
         check_sources(recipe, stage, sources)
     check_frozen(recipe, configs)
@@ -146,6 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{config.batch}; change it by --set"
             )
     if fabric.is_global_zero:
+        _warn_of_held_out(sources)
         claim(arguments.out, recipe, configs, options)
     fabric.barrier()
     for stage, config in configs.items():
