@@ -24,6 +24,7 @@ _ORIGIN = (
     "the avatars are from Microsoft Rocketbox (MIT), github.com/microsoft/Microsoft-Rocketbox, "
     "as GLB with JPEG textures"
 )
+_ANEW = "`python -m train people` makes it anew, once {}.glb is removed"
 _DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _BROKEN = (OSError, ValueError, KeyError, IndexError, TypeError, AssertionError, struct.error)
@@ -96,7 +97,7 @@ def load_avatar(folder: Path, name: str) -> Avatar:
         AvatarError: a file is missing or cannot be read; says which, and where it is from.
     """
     stem = "f001_facial" if name == "f001" else name
-    origin = _ORIGIN if name in AVATARS else f"remove {name}.glb, and `train people` makes it anew"
+    origin = _ORIGIN if name in AVATARS else _ANEW.format(name)
     required = [f"{stem}.glb", f"{name}_head_color.jpg", f"{name}_body_color.jpg"]
     if name == "f001":
         required.append("f001_facial_blendshape_names.json")
