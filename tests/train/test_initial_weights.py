@@ -158,14 +158,14 @@ def test_public_files_that_do_not_fit_are_one_line_that_says_which_recipes_take_
     path = tmp_path / "joint.pt"
     torch.save(reference.weights("agcn_ntu25_m1"), path)
     said = refusal("agcn_joint", path, tiny())
-    assert "the recipes micro_gesture, joint take it, tiny is smaller" in said
+    assert "the recipes micro_gesture, smg, joint take it, tiny is smaller" in said
     assert str(path) in said
     assert "does not fit this model: " in said
     assert "surplus l" in said or "misshapen l" in said
     assert "no face branch; the recipes emotion, joint take it" in refusal(
         "swinface", path, RECIPES["micro_gesture"]()
     )
-    assert "the recipes micro_gesture, emotion, joint take it" in refusal("mvit", path, tiny())
+    assert "the recipes micro_gesture, emotion, smg, joint take it" in refusal("mvit", path, tiny())
     assert "this run has rgb, face" in refusal("agcn_bone", path, tiny(), ("rgb", "face"))
     assert "cannot be read" in refusal("mvit", tmp_path / "absent.pt", tiny())
     with pytest.raises(CheckpointError, match=r"absent.pt: cannot be read"):
