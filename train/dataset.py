@@ -19,7 +19,7 @@ from train.annotations import DataError
 from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
 from train.cues import Cues, cues_of_pictures, unknown_cues
 from train.export import ExportOptions, draft_manifest
-from train.labels import MICRO_GESTURES
+from train.labels import MICRO_GESTURES, SMG_GESTURES
 from train.perception import perception_of
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import Recipe
@@ -64,9 +64,10 @@ def check_store(store: Store, recipe: Recipe) -> None:
         )
     expected = {o.task: o.class_names for o in recipe.outputs}.get("micro_gesture", MICRO_GESTURES)
     if store.class_names != expected:
+        cure = "; take --recipe smg" if store.class_names == SMG_GESTURES else ""
         raise DataError(
             f"{store.folder}: has the {len(store.class_names)} classes of {store.info.corpus}, "
-            f"the recipe {recipe.name} has {len(expected)}; the recipe smg is for SMG"
+            f"the recipe {recipe.name} has {len(expected)}{cure}"
         )
 
 
