@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,44 @@ def check_store(store: Store, manifest: Manifest) -> None:
             )
 
 
+def score_stores(
+    scorer: Scorer, stores: Sequence[Store], split: str, hop_s: float
+) -> list[ScoredVideo]:
+    """`score_videos` of each; where there are several, videos are named with their store's folder.
+
+    Raises:
+        DataError: one is given twice, has no such videos, or another perception or other classes.
+    """
+    for k, store in enumerate(stores):  # before minutes of scoring
+        if store.folder.resolve() in [other.folder.resolve() for other in stores[:k]]:
+            raise DataError(f"{store.folder}: is given twice, its videos would count twice")
+        check_store(store, scorer.manifest)
+        check_split(store, split)
+    return [
+        _named_with(store.folder, item) if len(stores) > 1 else item
+        for store in stores
+        for item in score_videos(scorer, store, split, hop_s)
+    ]
+
+
+def _named_with(folder: Path, item: ScoredVideo) -> ScoredVideo:
+    return replace(item, video=replace(item.video, id=str(folder / item.video.id)))
+
+
+def check_split(store: Store, split: str) -> None:
+    """Make sure that a store has videos of a split.
+
+    Raises:
+        DataError: it has none.
+    """
+    if not store.videos(split):
+        names = sorted({v.split for v in store.videos()})
+        cure = "; `train prepare --hold-out 0.2` takes some from training" if split == "val" else ""
+        raise DataError(
+            f"{store.folder}: has no videos of the split {split!r}, only {', '.join(names)}{cure}"
+        )
+
+
 def score_videos(
     scorer: Scorer, store: Store, split: str, hop_s: float, *, limit: int | None = None
 ) -> list[ScoredVideo]:
@@ -114,13 +152,8 @@ def score_videos(
         DataError: an empty split, or a store of other perception or classes.
     """
     check_store(store, scorer.manifest)
+    check_split(store, split)
     videos = store.videos(split)[:limit]
-    if not videos:
-        names = sorted({v.split for v in store.videos()})
-        cure = "; `train prepare --hold-out 0.2` takes some from training" if split == "val" else ""
-        raise DataError(
-            f"{store.folder}: has no videos of the split {split!r}, only {', '.join(names)}{cure}"
-        )
     bar = tqdm(videos, desc=f"score {split}", unit="video", mininterval=1.0)
     return [_score_video(scorer, store, video, hop_s) for video in bar]
 

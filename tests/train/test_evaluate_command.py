@@ -11,7 +11,7 @@ from engines.engine import open_engine
 from engines.verify import verify
 from tests.train.scored import fitting_bundle
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import write_tiny_store
+from tests.train.tiny_store import TinyVideo, write_tiny_store
 from train.__main__ import main
 from train.real_people import HEAD_CLIP
 
@@ -44,6 +44,27 @@ def test_one_command_gives_the_same_figures_again_and_writes_them_into_the_manif
     assert (emotion.n, emotion.ece) == (1, numbers["emotion"]["ece"])
     with open_engine(bundle, "ort") as engine:
         assert verify(engine).is_ok
+
+
+def test_several_stores_are_measured_as_one(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the same names, as every rendered corpus counts its videos from 1."""
+    bundle, out = fitting_bundle(tmp_path / "bundle"), tmp_path / "out"
+    second = TinyVideo("f", "test", ((22, 1.0, 4.0),), emotion=1)
+    other = write_tiny_store(tmp_path / "other", tiny(), (second,))
+    command = ["evaluate", "--bundle", str(bundle), "--device", "ort", "--out", str(out)]
+    assert main([*command, "--data", str(store), str(other), "--write"]) == 0
+    numbers = json.loads((out / "report.json").read_text())
+    assert (numbers["trimmed"]["n"], numbers["emotion"]["n"]) == (2, 2)
+    assert numbers["untrimmed"]["0.3"]["truths"] == 2  # not one video over the other
+    metrics = load_bundle(bundle).manifest.metrics
+    assert [(m.n, m.split) for m in metrics] == [(2, "tiny, test")] * 2
+    capsys.readouterr()
+    again = store / ".." / store.name
+    assert main([*command, "--data", str(store), "--data", str(other), str(again)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"train: {again}: is given twice, its videos would count twice"
 
 
 @pytest.mark.parametrize(

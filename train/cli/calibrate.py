@@ -14,8 +14,9 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("--bundle", required=True, type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", help="auto, cpu, ort, cuda:0")
     parser.add_argument(
-        "--data", required=True, type=Path, nargs="+", metavar="DIR", help="prepared"
-    )
+        "--data", required=True, type=Path, nargs="+", action="extend", metavar="DIR",
+        help="prepared",
+    )  # fmt: skip
     parser.add_argument("--split", default="val", choices=("train", "val", "test"))
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for calibration.png")
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     from train.calibrate import calibrate, check_writable, write_manifest
     from train.out_paths import check_folder
     from train.report import calibration_picture
-    from train.scoring import bundle_scorer, score_videos
+    from train.scoring import bundle_scorer, score_stores
     from train.store import open_store
 
     config = load_config(hop_s=arguments.hop_s)
@@ -40,11 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_folder(arguments.out)
     stores = [open_store(folder) for folder in arguments.data]
     with bundle_scorer(arguments.bundle, arguments.device) as scorer:
-        scored = [
-            video
-            for store in stores
-            for video in score_videos(scorer, store, arguments.split, arguments.hop_s)
-        ]
+        scored = score_stores(scorer, stores, arguments.split, arguments.hop_s)
         manifest, found = calibrate(scored, scorer.manifest, config)
     for item in found:
         print(

@@ -19,7 +19,10 @@ NEEDED = ("torch", "sklearn", "scipy")
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     parser = commands.add_parser("evaluate", help="measure a bundle or a checkpoint")
-    add_model(parser, needs_data=False)
+    add_model(parser)
+    parser.add_argument(
+        "--data", type=Path, nargs="+", action="extend", metavar="DIR", help="prepared"
+    )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument(
         "--clips", type=Path, metavar="DIR",
@@ -32,13 +35,12 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def add_model(parser: argparse.ArgumentParser, *, needs_data: bool = True) -> None:
-    """The arguments of every command that scores prepared data."""
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """What scores, and how often: the arguments of every command that measures a model."""
     parser.add_argument("--bundle", type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", help="of the bundle: auto, cpu, ort, cuda:0")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="instead of a bundle")
     parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="of the checkpoint")
-    parser.add_argument("--data", required=needs_data, type=Path, metavar="DIR", help="prepared")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
 
 
@@ -65,16 +67,16 @@ def run(arguments: argparse.Namespace) -> None:
     from train import real_people, report
     from train.calibrate import with_metrics, write_manifest
     from train.evaluate import Report, evaluate, manifest_metrics
-    from train.scoring import score_videos
+    from train.scoring import score_stores
     from train.store import open_store
 
     _check(arguments)
     found, config = Report(), load_config(hop_s=arguments.hop_s)
-    store = open_store(arguments.data) if arguments.data is not None else None
+    stores = [open_store(folder) for folder in arguments.data or ()]
     with open_scorer(arguments) as scorer:
         manifest = scorer.manifest
-        if store is not None:
-            scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
+        if stores:
+            scored = score_stores(scorer, stores, arguments.split, arguments.hop_s)
             found = evaluate(scored, manifest, config)
     if arguments.clips is not None:
         people = real_people.measure(arguments.bundle, arguments.clips, config, arguments.device)
@@ -83,8 +85,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         report.write(found, manifest, arguments.out)
         print(f"report in {arguments.out}")
-    if arguments.write and store is not None:
-        metrics = manifest_metrics(found, f"{store.info.corpus}, {arguments.split}")
+    if arguments.write:
+        corpora = sorted({store.info.corpus for store in stores})
+        metrics = manifest_metrics(found, ", ".join([*corpora, arguments.split]))
         write_manifest(arguments.bundle, with_metrics(manifest, metrics))
 
 

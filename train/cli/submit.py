@@ -14,6 +14,7 @@ def add(commands: Subparsers) -> None:
     """Declare the command."""
     parser = commands.add_parser("submit", help="write a challenge's submission")
     add_model(parser)
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="prepared")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument(
         "--track", required=True, type=int, choices=(1, 2, 3),
