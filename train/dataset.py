@@ -19,10 +19,10 @@ from train.annotations import DataError
 from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
 from train.cues import Cues, cues_of_pictures, unknown_cues
 from train.export import ExportOptions, draft_manifest
-from train.labels import MICRO_GESTURES, SMG_GESTURES
+from train.labels import MICRO_GESTURES
 from train.perception import perception_of
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
-from train.recipes import Recipe
+from train.recipes import RECIPES, Recipe
 from train.store import Span, Store, StoredVideo
 
 logger = logging.getLogger(__name__)
@@ -62,13 +62,23 @@ def check_store(store: Store, recipe: Recipe) -> None:
             f"{store.folder}: was prepared with other perception than the recipe {recipe.name} "
             "asks for; prepare the data again with this recipe"
         )
-    expected = {o.task: o.class_names for o in recipe.outputs}.get("micro_gesture", MICRO_GESTURES)
+    expected = recipe.gestures or MICRO_GESTURES
     if store.class_names != expected:
-        cure = "; take --recipe smg" if store.class_names == SMG_GESTURES else ""
+        cure = "; take --recipe " + " or ".join(fitting) if (fitting := _fitting(store)) else ""
         raise DataError(
             f"{store.folder}: has the {len(store.class_names)} classes of {store.info.corpus}, "
             f"the recipe {recipe.name} has {len(expected)}{cure}"
         )
+
+
+def _fitting(store: Store) -> list[str]:
+    """Recipes that see and name what a store shows and annotates."""
+    recipes = {name: make() for name, make in RECIPES.items()}
+    return [
+        name
+        for name, recipe in recipes.items()
+        if recipe.gestures == store.class_names and perception_of(recipe) == store.info.perception
+    ]
 
 
 def examples(store: Store, split: str, recipe: Recipe, hop_s: float) -> list[Example]:

@@ -73,6 +73,11 @@ class Recipe:
     intended_use: str
     limits: str
 
+    @property
+    def gestures(self) -> tuple[str, ...] | None:
+        """Names of the classes of gestures; None where the recipe does not tell any."""
+        return next((o.class_names for o in self.outputs if o.task == "micro_gesture"), None)
+
     def __post_init__(self) -> None:
         for spec in self.inputs:
             if isinstance(spec, RgbInput) and self.net.pixels != _pixels(spec):

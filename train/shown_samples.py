@@ -14,14 +14,14 @@ from train.store import Store, StoredVideo
 
 
 def fitting_recipe(store: Store, recipes: Sequence[Recipe]) -> Recipe:
-    """The first of the recipes that the store was prepared for.
+    """The first of the recipes that the store was prepared for, and best one of its gestures.
 
     Raises:
         DataError: it was prepared for none of them.
     """
-    for recipe in recipes:
-        if perception_of(recipe) == store.info.perception:
-            return recipe
+    fitting = [recipe for recipe in recipes if perception_of(recipe) == store.info.perception]
+    if fitting:
+        return next((r for r in fitting if r.gestures == store.class_names), fitting[0])
     names = ", ".join(recipe.name for recipe in recipes)
     raise DataError(
         f"{store.folder}: was prepared with other perception than the recipes {names} ask for"

@@ -66,22 +66,16 @@ def check_sources(recipe: Recipe, stage: str, sources: Sources) -> None:
     """
     for store in sources.stores:
         check_store(store, recipe)
-    if sources.avatars is not None and recipe.net.micro_gesture is not None:
-        _check_gestures(recipe)
+    if sources.avatars is not None and recipe.gestures not in (None, MICRO_GESTURES):
+        raise DataError(
+            f"--avatars: people made on the spot perform the {len(MICRO_GESTURES)} classes of "
+            f"iMiGUE, the recipe {recipe.name} has others; learn from --data alone"
+        )
     if sources.stores and not any(store.videos("train") for store in sources.stores):
         raise DataError("fit: none of the stores has videos of the split 'train'")
     if not sources.stores and (sources.avatars is None or stage == "fusion"):
         raise _needs_data(stage)  # fusion learns from perception's errors, which are there
     check_labels(recipe, stage, sources)
-
-
-def _check_gestures(recipe: Recipe) -> None:
-    names = {output.task: output.class_names for output in recipe.outputs}["micro_gesture"]
-    if names != MICRO_GESTURES:
-        raise DataError(
-            f"--avatars: people made on the spot perform the {len(MICRO_GESTURES)} classes of "
-            f"iMiGUE, the recipe {recipe.name} has {len(names)} others; learn from --data alone"
-        )
 
 
 def _needs_data(stage: str) -> DataError:

@@ -11,8 +11,10 @@ from tests.train.tiny_store import VIDEOS, write_tiny_store
 from train.__main__ import main
 from train.annotations import DataError, Segment
 from train.corpora import open_corpus
-from train.labels import SMG_GESTURES
+from train.dataset import examples
+from train.labels import MICRO_GESTURES, SMG_GESTURES
 from train.recipes import RECIPES, Recipe, told_as_smg
+from train.store import open_store
 
 
 def add(root: Path, name: str, labels: str | None, *, suffix: str | None = "_color.mp4") -> None:
@@ -111,7 +113,7 @@ def test_the_recipe_smg_learns_and_is_judged_by_its_17_classes(
     arguments = [*fit_arguments(store, run, "pose", "fusion", steps=3), "--recipe", "smg"]
     assert main([*arguments, "--avatars", str(shared / "avatars"), "--people", "f003"]) == 2
     said = last_line(capfd.readouterr().err)
-    assert "perform the 32 classes of iMiGUE, the recipe smg has 17 others" in said
+    assert "perform the 32 classes of iMiGUE, the recipe smg has others" in said
     assert not run.exists()
     assert main(arguments) == 0
     best = run / "fusion" / "best.pt"
@@ -123,3 +125,18 @@ def test_the_recipe_smg_learns_and_is_judged_by_its_17_classes(
     sheet = tmp_path / "sheet.png"
     assert main(["show", "--data", str(store), "--number", "2", "--out", str(sheet)]) == 0
     assert sheet.stat().st_size > 1000
+
+
+def test_a_store_of_another_corpus_is_refused_with_the_recipes_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "smg", tiny_smg)
+    monkeypatch.setitem(RECIPES, "demo", tiny)
+    for names, recipe, cure in (
+        (SMG_GESTURES, tiny(), "tiny has 32; take --recipe smg"),
+        (MICRO_GESTURES, tiny_smg(), "smg has 17; take --recipe demo"),
+    ):
+        folder = tmp_path / recipe.name
+        store = open_store(write_tiny_store(folder, recipe, VIDEOS[:1], class_names=names))
+        with pytest.raises(DataError, match=f"the recipe {cure}$"):
+            examples(store, "train", recipe, 0.25)

@@ -6,7 +6,6 @@ from pathlib import Path
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.needs import RECIPE_NAMES, require
-from train.labels import SMG_GESTURES
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -49,8 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     from train.store import open_store
 
     store = open_store(arguments.data)
-    fitting = ("smg",) if store.class_names == SMG_GESTURES else ("demo", "joint")
-    names = (arguments.recipe,) if arguments.recipe else fitting
+    names = (arguments.recipe,) if arguments.recipe else ("demo", "joint", "smg")
     recipe = fitting_recipe(store, [RECIPES[name]() for name in names])
     if arguments.at is not None:
         samples = [sample_at(store, arguments.video, arguments.at, recipe)]
