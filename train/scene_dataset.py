@@ -31,7 +31,7 @@ from train.synth.faces import draw_features
 from train.synth.motion import RATE_HZ, draw_end
 from train.synth.people import somebody
 from train.synth.performance import Performance
-from train.synth.script import RAISED, untrimmed
+from train.synth.script import RESTLESS, untrimmed
 from train.synth.touches import touches
 from train.turns import AMONG, Kept, turn
 
@@ -144,7 +144,7 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         emotion = (0, 1, None)[rng.integers(len(EMOTIONS) + 1)]
         labels = rng.choice(len(_OFTEN), 2 * int(_TAKE_S), p=_OFTEN / _OFTEN.sum()).tolist()
         features = draw_features(rng)
-        return body, untrimmed(rng, body, t, emotion, labels, features, raised=RAISED)
+        return body, untrimmed(rng, body, t, emotion, labels, features, manner=RESTLESS)
 
     def _shoot(self, number: int) -> _Made:
         body, performance = self._take(turn(number, _WINDOWS, _TAKES))

@@ -18,7 +18,7 @@ from train.synth.estimator import JOINTS, Estimator, as_body, shoulder_width
 from train.synth.keypoints import carry_joints, mediapipe_places
 from train.synth.performance import TimedLabel, gesture_at
 from train.synth.rotations import Floats, nod_turn_tilt
-from train.synth.script import RAISED, draw_labels, plan
+from train.synth.script import RESTLESS, draw_labels, plan
 
 RATE_HZ = 15.0
 _HIPS = MEDIAPIPE33.indices(["left_hip", "right_hip"])
@@ -39,7 +39,7 @@ def draw_take(rng: np.random.Generator, body: Body, length_s: float) -> Take:
     t = np.arange(round(length_s * RATE_HZ)) / RATE_HZ
     emotion = (0, 1, None)[rng.integers(3)]
     labels = draw_labels(rng, 2 * int(length_s)).tolist()
-    truth, controls = plan(rng, body, t, emotion, labels, raised=RAISED)
+    truth, controls = plan(rng, body, t, emotion, labels, manner=RESTLESS)
     return Take(t, keypoints(rng, body, controls), truth)
 
 

@@ -1,6 +1,7 @@
 """Script: who does what when. The truth is written as the movement is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from train.synth.faces import feel
 from train.synth.gestures.classes import draw_length, perform
 from train.synth.gestures.reach import SIGN, Goal, bent, jittered, reach
 from train.synth.gestures.trunk import raise_hand
-from train.synth.life import Times, bump, drift, live
+from train.synth.life import Times, bump, drift, live, move_head
 from train.synth.performance import Performance, TimedLabel
 from train.synth.rig import pose
 from train.synth.rotations import Floats
@@ -23,18 +24,33 @@ _ILLUSTRATE = 0.35
 """How often there is lively speech in such a pause."""
 _AT_HEAD = range(2, 13)
 """Classes of a hand at head or neck."""
-RAISED = 0.35
-"""How often the other hand is then up before the trunk in training: people talk on, point or hold
-something."""
+_OF_HEAD = (*range(13), 27, 28)
+"""Classes during which the head stays where it is: those, what it does itself, pressed lips."""
 PORTRAIT_S = 0.35
 """Four to ten frames."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What people do beside gestures and speech."""
+
+    raised: float
+    """How often, while one hand is at head or neck, the other is up before the trunk: people talk
+    on, point or hold something."""
+    heads_every_s: float
+    """Between two large movements of the head, on average."""
+
+
+PLAIN = Manner(0.0, np.inf)
+RESTLESS = Manner(0.35, 8.0)
+"""As in training."""
 Features = Mapping[str, Floats]
 Plan = tuple[tuple[TimedLabel, ...], Controls]
 
 
 def untrimmed(
     rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int],
-    features: Features | None = None, *, raised: float = 0.0,
+    features: Features | None = None, *, manner: Manner = PLAIN,
 ) -> Performance:  # fmt: skip
     """A long take: rest, talk and gestures by turns.
 
@@ -45,12 +61,12 @@ def untrimmed(
         emotion: index into `train.labels.EMOTIONS`, or None for a face in between.
         labels: classes to perform, in this order, as many as fit.
         features: of the face, see `faces.draw_features`; None for the avatar's own.
-        raised: how often, while one hand is at head or neck, the other is up as well.
+        manner: what else is done.
 
     Returns:
         The movement; `truth` has the gestures that were performed, class 31 among them.
     """
-    truth, controls = plan(rng, body, t, emotion, labels, raised=raised)
+    truth, controls = plan(rng, body, t, emotion, labels, manner=manner)
     controls.features = dict(features or {})
     return _record(body, controls, truth, emotion)
 
@@ -80,7 +96,7 @@ def portrait(
 
 def plan(
     rng: np.random.Generator, body: Body, t: Times, emotion: int | None, labels: Sequence[int],
-    *, raised: float = 0.0,
+    *, manner: Manner = PLAIN,
 ) -> Plan:  # fmt: skip
     """The controls of `untrimmed` and their truth, without bones: enough for poses alone."""
     controls = idle(rng, body, t, emotion)
@@ -92,9 +108,10 @@ def plan(
             break
         before = {side: controls.hands[side].place for side in SIDES}
         perform(rng, controls, body, label, now, now + length)
-        # A hand that reaches gets a new array. Without `raised` nothing is drawn: takes stay.
+        # A hand that reaches gets a new array. Of the plain nothing is drawn: their takes stay.
         idle_hands = [side for side in SIDES if controls.hands[side].place is before[side]]
-        if label in _AT_HEAD and len(idle_hands) == 1 and raised and rng.random() < raised:
+        can_raise = label in _AT_HEAD and len(idle_hands) == 1 and manner.raised > 0
+        if can_raise and rng.random() < manner.raised:
             raise_hand(rng, controls, body, idle_hands[0], now, now + length)
         truth.append(TimedLabel(label, now, now + length))
         now += length
@@ -104,7 +121,17 @@ def plan(
             truth.append(TimedLabel(ILLUSTRATIVE, now, now + pause + 0.8))
             now += 0.8
         now += pause
+    if np.isfinite(manner.heads_every_s):
+        move_head(rng, controls, _head_is_free(t, truth), manner.heads_every_s)
     return tuple(truth), controls
+
+
+def _head_is_free(t: Times, truth: Sequence[TimedLabel]) -> Floats:
+    free = np.ones(len(t), np.float32)
+    for k in truth:
+        if k.label in _OF_HEAD:
+            free *= 1 - bump(t, k.start - 0.4, k.end + 0.4, 0.4, 0.4)
+    return free
 
 
 def idle(rng: np.random.Generator, body: Body, t: Times, emotion: int | None) -> Controls:

@@ -27,8 +27,9 @@ from train.synth.performance import Performance
 from train.synth.render import Renderer
 from train.synth.scene import PORTRAIT_CM, SHOWN_CM, Scene, disguised, draw_scene
 from train.synth.script import (
+    PLAIN,
     PORTRAIT_S,
-    RAISED,
+    RESTLESS,
     draw_labels,
     portrait,
     trimmed,
@@ -186,8 +187,8 @@ def _perform(
     if options.is_untrimmed:
         t = draw_times(rng, options.length_s) + shift_s
         labels = draw_labels(rng, 4 * int(options.length_s))
-        raised = RAISED if options.is_strangers else 0.0
-        return untrimmed(rng, body, t, emotion, labels.tolist(), features, raised=raised)
+        manner = RESTLESS if options.is_strangers else PLAIN
+        return untrimmed(rng, body, t, emotion, labels.tolist(), features, manner=manner)
     t = draw_times(rng, draw_length(rng) + 0.4) + shift_s
     return trimmed(rng, body, t, emotion, clip % len(MICRO_GESTURES), features)
 

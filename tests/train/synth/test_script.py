@@ -1,5 +1,6 @@
 """Scripts: truth as performed; what never stops underneath; emotions beside gestures."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,16 @@ from train.synth.faces import NEGATIVE, POSITIVE
 from train.synth.gestures.classes import perform
 from train.synth.life import smooth_step
 from train.synth.rig import pose
-from train.synth.script import draw_labels, idle, plan, portrait, trimmed, untrimmed
+from train.synth.script import (
+    PLAIN,
+    RESTLESS,
+    draw_labels,
+    idle,
+    plan,
+    portrait,
+    trimmed,
+    untrimmed,
+)
 
 MINUTE = np.arange(0, 60, 1 / 15)
 
@@ -71,7 +81,9 @@ def test_while_one_hand_is_at_the_head_the_other_may_be_up_before_the_trunk(man:
     for seed in range(4):
         for raised, found in heights.items():
             rng = np.random.default_rng(seed)
-            take = untrimmed(rng, man, t, None, [8, 9, 10, 14] * 3, raised=raised)
+            take = untrimmed(
+                rng, man, t, None, [8, 9, 10, 14] * 3, manner=replace(PLAIN, raised=raised)
+            )
             middles = [(k.start + k.end) / 2 for k in take.truth if k.label in (8, 9, 10)]
             at = np.searchsorted(t, middles)
             wrists = [bone(man, take.bones[at], f"{letter} Hand")[:, 1] for letter in "LR"]
@@ -80,6 +92,28 @@ def test_while_one_hand_is_at_the_head_the_other_may_be_up_before_the_trunk(man:
             assert trunk.depth(take.bones[::6], arms[::6]) < 4
     assert min(heights[1.0]) > hip + 5
     assert np.mean(heights[1.0]) > np.mean(heights[0.0]) + 15
+
+
+def test_heads_turn_far_and_nod_but_not_while_a_gesture_needs_them_still(man: Body) -> None:
+    t, farthest = np.arange(0, 120, 0.1), []
+    for seed in range(3):
+        manners = PLAIN, replace(RESTLESS, raised=0.0)
+        plans = [
+            plan(np.random.default_rng(seed), man, t, None, [3, 16, 28, 22] * 10, manner=manner)
+            for manner in manners
+        ]
+        (truth, plain), (same, restless) = plans
+        assert truth == same
+        farthest.append(np.abs(restless.head[:, 1]).max())
+        moved = np.abs(restless.head - plain.head).max(axis=1)
+        still = np.zeros(len(t), bool)
+        for k in truth:
+            still |= (k.label in (3, 28)) & (t >= k.start) & (t <= k.end)
+        assert moved[still].max() < 1e-6
+        assert 0.15 < (moved[~still] > 0.1).mean() < 0.7
+        np.testing.assert_array_equal(restless.hands["left"].place, plain.hands["left"].place)
+    assert min(farthest) > 0.7
+    assert max(farthest) <= 1.15
 
 
 def test_every_class_is_drawn_as_often_as_the_others() -> None:
