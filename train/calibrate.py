@@ -1,12 +1,14 @@
 """Calibrate: temperature and thresholds on the validation split, written into the bundle.
 
 The temperature minimises the negative log likelihood of single windows, background included (Guo
-et al. 2017), but is never below 1: the few people of a validation may be told more surely than
-training left it, others then are told too surely. Thresholds are tried through the live decision
-layer: those of events maximise the F1 of spotting, those of a state the time that it is shown
-rightly, less twice the time that it is shown wrongly: it pays to show a state from two thirds on,
-and otherwise to abstain. Faces of each state count as much as those of another; and so do rendered
-ones that show none, of which any state is shown wrongly: in life most faces are so.
+et al. 2017), but is not below 1 on labelled windows alone: the few people of a validation may be
+told more surely than training left it, others then are told too surely. Rendered faces that show
+no emotion hold it back themselves: of them each state is as true as the other. Thresholds are tried
+through the live decision layer: those of events maximise the F1 of spotting, those of a state the
+time that it is shown rightly, less twice the time that it is shown wrongly: it pays to show a state
+from two thirds on, and otherwise to abstain. Faces of each state count as much as those of another;
+and so do rendered ones that show none, of which any state is shown wrongly: in life most faces are
+so.
 """
 
 import logging
@@ -48,11 +50,11 @@ _STATE_OFF = (0.05, 0.1)
 _WRONG = 2.0
 """What a wrong state costs; a right one is worth 1."""
 _GOALS = {"events": "spotting F1", "state": "time shown rightly less twice wrongly"}
-_LOWEST, _HIGHEST = 1.0, 10.0
-"""Of temperatures. Below 1 labelled faces, which show one emotion or the other, would have every
-face in between told surely; and even on m017, by whom the demo is calibrated, the likeliest one for
-gestures, 0.89, had an ECE of 0.076, and 1 has 0.055. Where a model tells nothing, the likeliest one
-would be infinite."""
+_LOWEST, _LOWEST_HELD, _HIGHEST = 1.0, 0.3, 10.0
+"""Of temperatures: by labelled windows alone, by those and faces in between, by any. Below 1
+labelled faces alone, which show one emotion or the other, would have every face in between told
+surely; and even on m017 the likeliest one for gestures, 0.89, had an ECE of 0.076, and 1 has 0.055.
+Where a model tells nothing, the likeliest one would be infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def calibrate(
                     output.task, output.class_names[classes[0]],
                 )  # fmt: skip
             continue
-        factor = fit_temperature(windows, output.temperature)
+        factor = fit_temperature(windows, output.temperature, _between(scored, output))
         after = [_tempered(item, output.task, factor) for item in scored]
         new = replace(output, temperature=output.temperature * factor)
         new, goal = _with_thresholds(after, manifest, new, config)
@@ -111,16 +113,35 @@ def calibrate(
     return manifest, found
 
 
-def fit_temperature(windows: Labelled, present: float = 1.0) -> float:
-    """By which the present temperature must be multiplied; it becomes 1 at least."""
-    logits = np.log(np.maximum(windows.probs, 1e-12))
+def _between(scored: Sequence[ScoredVideo], output: OutputSpec) -> Probs:
+    """Single windows [N, K] of faces that are known to show none of a state's classes."""
+    faces = [v for v in scored if v.is_between and output.kind == "state"]
+    rows = [v.probs[output.task][v.coverage > 0] for v in faces]
+    return np.concatenate([np.zeros((0, len(output.class_names)), np.float32), *rows])
+
+
+def fit_temperature(windows: Labelled, present: float = 1.0, between: Probs | None = None) -> float:
+    """By which the present temperature must be multiplied.
+
+    Args:
+        windows: with one truth each.
+        present: temperature; times the factor it becomes 1 at least, or 0.3 where there is
+            `between`.
+        between: float32 [N, K] of windows of which each class is as true as the others.
+    """
+    labels = windows.labels
+    truth = np.full((len(labels), windows.probs.shape[1]), 0.0)
+    truth[np.arange(len(labels)), labels] = 1.0
+    logits, lowest = np.log(np.maximum(windows.probs, 1e-12)), _LOWEST
+    if between is not None and len(between):
+        truth = np.concatenate([truth, np.full(between.shape, 1 / between.shape[1])])
+        logits, lowest = np.concatenate([logits, np.log(np.maximum(between, 1e-12))]), _LOWEST_HELD
 
     def loss(log_factor: float) -> float:
         probs = softmax(logits, float(np.exp(log_factor)))
-        right = probs[np.arange(len(windows.labels)), windows.labels]
-        return float(-np.log(np.maximum(right, 1e-12)).mean())
+        return float(-(truth * np.log(np.maximum(probs, 1e-12))).sum(axis=1).mean())
 
-    bounds = (float(np.log(_LOWEST / present)), float(np.log(_HIGHEST / present)))
+    bounds = (float(np.log(lowest / present)), float(np.log(_HIGHEST / present)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 

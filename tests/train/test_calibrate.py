@@ -44,6 +44,17 @@ def test_the_temperature_of_drawn_labels_is_found_again_unless_it_would_sharpen(
     assert found == pytest.approx(expected, rel=0.1)
 
 
+def test_faces_in_between_hold_a_temperature_back_and_so_may_leave_it_below_one() -> None:
+    """All labelled windows are right with 0.8, so that surer were likelier, but for the others."""
+    sure = np.tile(np.array([[0.2, 0.8]], np.float32), (60, 1))
+    windows = Labelled(sure, np.ones(60, np.intp), ("a",) * 60)
+    assert fit_temperature(windows) == pytest.approx(1.0, rel=1e-3)
+    # With a share q of windows in between the likeliest probability is 1 - q / 2.
+    for others, expected in ((20, 0.875), (60, 0.75)):
+        factor = fit_temperature(windows, 1.0, sure[:1].repeat(others, axis=0))
+        assert softmax(np.log(sure[:1]), factor)[0, 1] == pytest.approx(expected, abs=1e-3)
+
+
 def overconfident() -> list[tuple[int, float]]:
     """Sure by 0.99 of what is right in 16 of the 25 windows."""
     return [(label if k % 3 else 9, 0.99) for k, (label, _) in enumerate(told(SPANS, 7.0))]
@@ -105,10 +116,12 @@ def test_of_a_face_that_shows_no_emotion_no_state_is_to_be_shown(
         for k, (p, truth) in enumerate(rows)
     ]  # fmt: skip
     manifest, _ = calibrate(videos, MANIFEST, CONFIG)
-    assert shown_at[0] < manifest.outputs[1].thresholds.on <= shown_at[1]
+    emotion = manifest.outputs[1]
+    low, high = (1 / (1 + (1 / max(p, 1e-9) - 1) ** (1 / emotion.temperature)) for p in shown_at)
+    assert low < emotion.thresholds.on <= high
 
 
-def test_a_state_is_never_made_surer_than_the_network_is() -> None:
+def test_by_labelled_faces_alone_a_state_is_never_made_surer_than_the_network_is() -> None:
     """Right in every video with 0.7: the likeliest temperature would say 1.0, of any face."""
     videos = [
         scored_video(f"{k}", [(0, 0.5)] * 8, positive=[p] * 8, emotion=truth)
