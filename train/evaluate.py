@@ -82,7 +82,10 @@ class EmotionReport:
     balanced: Interval
     auc: Interval
     ece: float
-    """Of single windows."""
+    """Of single windows of faces with an emotion."""
+    ece_between: float | None
+    """With rendered faces in between, of which each emotion is half true; None where there are
+    none."""
     shown: dict[int | None, Shown]
     """Truth, None for neither -> what the live decision layer shows."""
 
@@ -256,8 +259,20 @@ def _emotion(
         balanced=measured(balanced_accuracy),
         auc=measured(auc),
         ece=reliability(windows.probs, windows.labels).ece,
+        ece_between=_ece_between(windows, scored),
         shown=shown(scored, manifest, config, EMOTION),
     )
+
+
+def _ece_between(windows: Labelled, scored: Sequence[ScoredVideo]) -> float | None:
+    """As if every window stood there once for each emotion: with its own twice, or with each."""
+    between = [v.probs[EMOTION][v.coverage > 0] for v in scored if v.is_between]
+    if not between:
+        return None
+    truths = [np.full(sum(map(len, between)), k, np.intp) for k in range(len(EMOTIONS))]
+    probs = [windows.probs] * len(EMOTIONS) + between * len(EMOTIONS)
+    labels = [windows.labels] * len(EMOTIONS) + truths
+    return reliability(np.concatenate(probs), np.concatenate(labels)).ece
 
 
 def manifest_metrics(report: Report, split: str) -> tuple[TaskMetrics, ...]:

@@ -15,7 +15,7 @@ from engines.manifest import Manifest
 from train import real_people
 from train.annotations import DataError
 from train.calibrate import Calibration
-from train.evaluate import EMOTION, GESTURE, Report, SpottingReport
+from train.evaluate import EMOTION, GESTURE, EmotionReport, Report, SpottingReport
 from train.labels import EMOTIONS
 from train.metrics import Interval, Reliability, reliability
 from train.out_paths import check_folder
@@ -62,12 +62,18 @@ def text(report: Report, manifest: Manifest) -> str:
             f"  accuracy  {e.accuracy}",
             f"  balanced  {e.balanced}",
             f"  AUC       {e.auc}",
-            f"  ECE       {e.ece:.3f} of single windows",
+            f"  ECE       {e.ece:.3f} of single windows" + _with_between(e),
             *shown_lines(e.shown),
         ]
     if report.people is not None:
         lines += real_people.lines(report.people)
     return "\n".join([*lines, *report.notes])
+
+
+def _with_between(found: EmotionReport) -> str:
+    if found.ece_between is None:
+        return ""
+    return f"; {found.ece_between:.3f} with faces in between, of which either emotion is half true"
 
 
 def _emotion_name(truth: int | None) -> str:
@@ -106,6 +112,7 @@ def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
         out["emotion"] = {
             "n": len(e.videos.labels), "accuracy": _interval(e.accuracy),
             "balanced": _interval(e.balanced), "auc": _interval(e.auc), "ece": e.ece,
+            "ece_between": e.ece_between,
             "shown": {_emotion_name(truth): asdict(s) for truth, s in e.shown.items()},
         }  # fmt: skip
     if report.people is not None:

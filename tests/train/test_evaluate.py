@@ -10,7 +10,7 @@ from tests.engines.tiny_bundle import DROP, tiny_manifest
 from tests.train.scored import gesture_probs, scored_video, told
 from train.evaluate import cut_out, evaluate, manifest_metrics, pooled, windows_of
 from train.labels import ILLUSTRATIVE
-from train.report import shown_lines
+from train.report import shown_lines, text
 from train.scoring import live_events, live_states
 from train.states import Shown, shown
 
@@ -80,6 +80,24 @@ def test_what_is_shown_of_a_face_in_between_is_never_right() -> None:
         "  shown live, 2 of positive: rightly 50%, wrongly 12%, else not sure\n"
         "  shown live, 1 of neither:  wrongly 25%, else not sure"
     )
+
+
+def test_with_faces_in_between_three_quarters_sure_of_what_is_true_is_rightly_sure() -> None:
+    happy, neither = (
+        scored_video(
+            name, [(0, 0.9)] * 8, positive=[0.75] * 8, emotion=truth, is_between=truth is None
+        )
+        for name, truth in (("happy", 1), ("neither", None))
+    )
+    alone = evaluate([happy], MANIFEST, CONFIG)
+    both = evaluate([happy, neither], MANIFEST, CONFIG)
+    assert alone.emotion is not None
+    assert both.emotion is not None
+    assert alone.emotion.ece_between is None
+    assert (alone.emotion.ece, both.emotion.ece) == pytest.approx((0.25, 0.25))
+    assert both.emotion.ece_between == pytest.approx(0.0, abs=1e-6)
+    assert "0.250 of single windows\n" in text(alone, MANIFEST)
+    assert "0.250 of single windows; 0.000 with faces in between" in text(both, MANIFEST)
 
 
 def test_emotion_is_one_answer_a_video_the_mean_of_its_windows() -> None:
