@@ -24,8 +24,8 @@ window.Tells = (() => {
     "not sure": "Not sure", background: "No gesture",
   };
   const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
-  const measured = ({ right, measured, majority }) => right == null
-    ? "How often it is right was not measured." : `It was right in ${percent(right)} of ${measured}`
+  const measured = ({ right, majority }) => right == null
+    ? "How often it is right was not measured." : `It was right in ${right}`
     + (majority == null ? "." : `; always giving the same answer is right in ${percent(majority)}.`);
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const NOTHING = "none / at rest";

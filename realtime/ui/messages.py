@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from engines.manifest import Manifest, OutputSpec
+from engines.manifest import Manifest, OutputSpec, TaskMetrics
 from realtime.records import Estimate, Event, Snapshot, Status
 from realtime.truth import TrueMoment
 
@@ -73,10 +73,17 @@ def _task(output: OutputSpec, manifest: Manifest) -> Json:
         "classes": list(output.class_names),
         "background": background,
         "on": output.thresholds.on,
-        "right": None if measured is None else _number(measured.top1),
         "majority": None if measured is None else _number(measured.majority),
-        "measured": None if measured is None else f"{measured.n} cases measured ({measured.split})",
+        "right": None if measured is None else _right(measured),
     }
+
+
+def _right(measured: TaskMetrics) -> str | None:
+    """In how many cases: a share alone would hide how few there were."""
+    if measured.top1 is None:
+        return None
+    count = round(measured.top1 * measured.n)
+    return f"{count} of {measured.n} cases measured ({measured.split})"
 
 
 def _estimate(estimate: Estimate, t: float) -> Json:
