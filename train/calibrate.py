@@ -35,7 +35,7 @@ from realtime.config import Config
 from train.annotations import DataError
 from train.evaluate import Labelled, truths_and_events, windows_of
 from train.metrics import Probs, Reliability, reliability
-from train.scoring import ScoredVideo
+from train.scoring import ScoredVideo, windows_between
 from train.spotting import spot
 from train.states import shown
 
@@ -94,7 +94,8 @@ def calibrate(
                     output.task, output.class_names[classes[0]],
                 )  # fmt: skip
             continue
-        factor = fit_temperature(windows, output.temperature, _between(scored, output))
+        between = windows_between(scored, output.task) if output.kind == "state" else None
+        factor = fit_temperature(windows, output.temperature, between)
         after = [_tempered(item, output.task, factor) for item in scored]
         new = replace(output, temperature=output.temperature * factor)
         new, goal = _with_thresholds(after, manifest, new, config)
@@ -111,13 +112,6 @@ def calibrate(
             "the same; `train prepare --hold-out 0.2` takes some from training"
         )
     return manifest, found
-
-
-def _between(scored: Sequence[ScoredVideo], output: OutputSpec) -> Probs:
-    """Single windows [N, K] of faces that are known to show none of a state's classes."""
-    faces = [v for v in scored if v.is_between and output.kind == "state"]
-    rows = [v.probs[output.task][v.coverage > 0] for v in faces]
-    return np.concatenate([np.zeros((0, len(output.class_names)), np.float32), *rows])
 
 
 def fit_temperature(windows: Labelled, present: float = 1.0, between: Probs | None = None) -> float:

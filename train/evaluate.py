@@ -25,7 +25,7 @@ from train.metrics import (
     top_k,
 )
 from train.real_people import RealPeople
-from train.scoring import ScoredVideo, live_events
+from train.scoring import ScoredVideo, live_events, windows_between
 from train.spotting import Spotting, f1_interval, spot
 from train.states import Shown, shown
 from train.store import Span
@@ -266,12 +266,12 @@ def _emotion(
 
 def _ece_between(windows: Labelled, scored: Sequence[ScoredVideo]) -> float | None:
     """As if every window stood there once for each emotion: with its own twice, or with each."""
-    between = [v.probs[EMOTION][v.coverage > 0] for v in scored if v.is_between]
-    if not between:
+    between = windows_between(scored, EMOTION)
+    if not len(between):
         return None
-    truths = [np.full(sum(map(len, between)), k, np.intp) for k in range(len(EMOTIONS))]
-    probs = [windows.probs] * len(EMOTIONS) + between * len(EMOTIONS)
-    labels = [windows.labels] * len(EMOTIONS) + truths
+    truths = [np.full(len(between), k, np.intp) for k in range(len(EMOTIONS))]
+    probs = [windows.probs, between] * len(EMOTIONS)
+    labels = [part for truth in truths for part in (windows.labels, truth)]
     return reliability(np.concatenate(probs), np.concatenate(labels)).ece
 
 

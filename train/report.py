@@ -216,9 +216,10 @@ def _reliability(axes: Axes, found: Reliability, title: str) -> None:
 
 
 def _timeline(spotting: SpottingReport, manifest: Manifest) -> Figure:
-    """Truth above, events below, one band a video; a colour a class."""
+    """Truth above, events below, one band a video, 12 spread over all; a colour a class."""
     names = _names(manifest, GESTURE)
-    videos = list(spotting.events.items())[:12]
+    videos = list(spotting.events.items())
+    videos = videos[:: math.ceil(len(videos) / 12)]  # of every store some
     figure = Figure(figsize=(13, 0.9 * len(videos) + 1.2), layout="constrained")
     axes = figure.subplots()
     for k, (_, (truths, events)) in enumerate(videos):

@@ -56,6 +56,15 @@ class ScoredVideo:
     """Known to show no emotion more than another."""
 
 
+def windows_between(scored: Sequence[ScoredVideo], task: str) -> Probs:
+    """Scores [N, K] of a task in windows of faces that are known to show no emotion.
+
+    Without those that the live loop would not have. There must be a video.
+    """
+    rows = [v.probs[task][v.coverage > 0] for v in scored if v.is_between]
+    return np.concatenate([scored[0].probs[task][:0], *rows])
+
+
 @contextmanager
 def bundle_scorer(folder: Path, device: str) -> Iterator[Scorer]:
     """A bundle through any runtime.

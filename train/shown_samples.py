@@ -14,7 +14,7 @@ from train.store import Store, StoredVideo
 
 
 def fitting_recipe(store: Store, recipes: Sequence[Recipe]) -> Recipe:
-    """The first of the recipes that the store was prepared for, and best one of its gestures.
+    """The first of the recipes that the store was prepared for, one of its gestures before others.
 
     Raises:
         DataError: it was prepared for none of them.

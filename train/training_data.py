@@ -66,10 +66,11 @@ def check_sources(recipe: Recipe, stage: str, sources: Sources) -> None:
     """
     for store in sources.stores:
         check_store(store, recipe)
-    if sources.avatars is not None and recipe.gestures not in (None, MICRO_GESTURES):
+    gestures = recipe.gestures or MICRO_GESTURES
+    if sources.avatars is not None and gestures != MICRO_GESTURES:
         raise DataError(
             f"--avatars: people made on the spot perform the {len(MICRO_GESTURES)} classes of "
-            f"iMiGUE, the recipe {recipe.name} has others; learn from --data alone"
+            f"iMiGUE, the recipe {recipe.name} has {len(gestures)} others; learn from --data alone"
         )
     if sources.stores and not any(store.videos("train") for store in sources.stores):
         raise DataError("fit: none of the stores has videos of the split 'train'")

@@ -113,7 +113,7 @@ def test_the_recipe_smg_learns_and_is_judged_by_its_17_classes(
     arguments = [*fit_arguments(store, run, "pose", "fusion", steps=3), "--recipe", "smg"]
     assert main([*arguments, "--avatars", str(shared / "avatars"), "--people", "f003"]) == 2
     said = last_line(capfd.readouterr().err)
-    assert "perform the 32 classes of iMiGUE, the recipe smg has others" in said
+    assert "perform the 32 classes of iMiGUE, the recipe smg has 17 others" in said
     assert not run.exists()
     assert main(arguments) == 0
     best = run / "fusion" / "best.pt"

@@ -76,12 +76,13 @@ def move_head(rng: np.random.Generator, c: Controls, free: Floats, every_s: floa
         every_s: between two such movements, on average.
     """
     for start in occasions(rng, c.t, every_s):
-        kind = rng.choice(4, p=(0.5, 0.15, 0.2, 0.15))
-        if kind < 2:
+        kind = rng.choice(("turn", "look down", "nod", "shake"), p=(0.5, 0.15, 0.2, 0.15))
+        if kind in ("turn", "look down"):
             length, rise = rng.uniform(1.0, 5.0), rng.uniform(0.35, 0.8)
             e = free * bump(c.t, start, start + length, rise, rise)
-            side, down = ((rng.choice((-1, 1)) * rng.uniform(0.3, 1.0), rng.normal(0, 0.1)),
-                          (rng.normal(0, 0.15), rng.uniform(0.25, 0.6)))[kind]  # fmt: skip
+            turned = rng.choice((-1, 1)) * rng.uniform(0.3, 1.0), rng.normal(0, 0.1)
+            bowed = rng.normal(0, 0.15), rng.uniform(0.25, 0.6)
+            side, down = turned if kind == "turn" else bowed
             c.head += e[:, None] * np.array((down, side, rng.normal(0, 0.05)), np.float32)
             c.gaze += e[:, None] * np.array((0.3 * side, 0.3 * down), np.float32)
             c.lean[:, 1] += e * np.float32(side * rng.uniform(0, 0.12))
@@ -89,7 +90,7 @@ def move_head(rng: np.random.Generator, c: Controls, free: Floats, every_s: floa
             rate, size = rng.uniform(1.0, 2.5), rng.uniform(0.06, 0.22)
             e = free * bump(c.t, start, start + rng.integers(1, 5) / rate, 0.15, 0.25)
             wave = np.asarray(np.sin(2 * np.pi * rate * (c.t - start)), np.float32)
-            c.head[:, kind - 2] += e * wave * np.float32(size)
+            c.head[:, 0 if kind == "nod" else 1] += e * wave * np.float32(size)
     np.clip(c.gaze, -0.5, 0.5, out=c.gaze)
     np.clip(c.head[:, 1], -_FARTHEST, _FARTHEST, out=c.head[:, 1])
 
