@@ -106,6 +106,27 @@ class Window:
         )  # fmt: skip
 
 
+def within_shot(
+    t: NDArray[np.float64], shots: NDArray[np.int64], anchor: float
+) -> NDArray[np.intp]:
+    """Which sample stands at each instant, so that a window shows the shot that it is about.
+
+    A cut in edited footage is no movement: beyond it, the last or first sample before it is held.
+
+    Args:
+        t: float64 [N] stream seconds, strictly increasing, N > 0.
+        shots: int64 [N]: the number of each sample's shot, never less than the one before.
+        anchor: 0..1: where between first and last sample the instant lies that the window is about.
+
+    Returns:
+        Index of a sample, [N].
+    """
+    at = t[0] + anchor * (t[-1] - t[0])
+    shot = shots[max(int(np.searchsorted(t, at + 1e-6)) - 1, 0)]
+    lo, hi = np.searchsorted(shots, [shot, shot + 1])
+    return np.clip(np.arange(len(t)), lo, hi - 1)
+
+
 def _check(name: str, array: object, shape: tuple[int | None, ...], dtype: type) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__

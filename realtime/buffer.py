@@ -7,7 +7,7 @@ import numpy as np
 from engines.errors import WindowError
 from engines.manifest import PerceptionSpec
 from engines.skeleton import LAYOUTS
-from engines.window import Window
+from engines.window import Window, within_shot
 from realtime.records import Floats, Observation
 
 MAX_HZ = 60.0
@@ -35,8 +35,10 @@ class ObservationBuffer:
         self._conf = np.zeros((places, v), np.float32)
         self._faces = np.zeros((places, s, s, 3), np.uint8)
         self._has_face = np.zeros(places, np.bool_)
+        self._shots = np.zeros(places, np.int64)
         self._next = 0
         self._count = 0
+        self._shot = 0
         self.stretch = 0
         """Number of the present stretch: evidence of one person without a pause."""
         self.num_thinned = 0
@@ -45,6 +47,7 @@ class ObservationBuffer:
     def append(self, observation: Observation) -> None:
         """Store a copy; another person, a long pause or going back in time begin a new stretch."""
         with self._lock:
+            self._shot += observation.is_cut
             if self._count:
                 since = observation.t - self._t[self._next - 1]
                 if observation.is_new_subject or not 0 < since <= self._max_gap_s:
@@ -65,8 +68,15 @@ class ObservationBuffer:
                 return None
             return float(self._t[self._next - 1]), float(self._arrived[self._next - 1])
 
-    def window(self, end: float, span_s: float) -> Window:
+    def window(self, end: float, span_s: float, anchor: float = 0.5) -> Window:
         """The evidence from `end - span_s` to `end` (stream s), copied.
+
+        Where it holds cuts, it shows nothing but the shot that it is about (`within_shot`).
+
+        Args:
+            end: stream seconds.
+            span_s: seconds.
+            anchor: 0..1: where in the window the instant lies that it is about.
 
         Raises:
             WindowError: the present stretch does not reach back so far yet.
@@ -81,6 +91,7 @@ class ObservationBuffer:
             if not len(picked) or (lo == 0 and t[0] > end - span_s + 0.05 * span_s):
                 seen = end - float(t[lo]) if len(picked) else 0.0
                 raise WindowError(f"{seen:.1f} s of {span_s:.1f} s seen so far")
+            picked = picked[within_shot(t[lo:hi], self._shots[picked], anchor)]
             return Window(
                 t=t[lo:hi],
                 rgb=self._rgb[picked],
@@ -92,8 +103,16 @@ class ObservationBuffer:
                 layout=self._spec.layout,
             )
 
+    def shot_at(self, t: float) -> int:
+        """Number of the shot, between two cuts, of the last observation until `t` (stream s)."""
+        with self._lock:
+            order = (self._next - self._count + np.arange(self._count)) % len(self._t)
+            before = int(np.searchsorted(self._t[order], t + 1e-6))
+            return int(self._shots[order[max(before - 1, 0)]]) if self._count else self._shot
+
     def _write(self, i: int, observation: Observation) -> None:
         self._t[i], self._arrived[i] = observation.t, observation.arrived
+        self._shots[i] = self._shot
         self._rgb[i] = observation.rgb
         pose, face = observation.pose, observation.face
         if pose is None:

@@ -72,6 +72,7 @@ class _TaskDecider:
         # Without a prediction for this long, the last one says nothing about the present.
         self._stale_s = max(5.0, 6 * config.hop_s)
         self._last_end: float | None = None
+        self._shot = 0
         self._state: int | None = None
         self.estimate = Estimate(
             spec.output.task, None, 0.0, 0.0, "waiting", top=(), untrained=spec.untrained
@@ -82,6 +83,9 @@ class _TaskDecider:
         if self._last_end is not None and prediction.end - self._last_end > self._stale_s:
             events = self.interrupt(prediction.end)
         self._last_end = prediction.end
+        if prediction.shot != self._shot:  # perhaps of somebody else; an event may go on
+            self._shot, self._state = prediction.shot, None
+            self._smoother.reset()
         probs, at = prediction.probs, prediction.at
         if prediction.coverage < self._spec.min_coverage:
             self._smoother.reset()

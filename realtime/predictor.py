@@ -19,6 +19,8 @@ class _Due:
     end: float
     arrived: float
     stretch: int
+    shot: int
+    at: float
     window: Window
 
 
@@ -82,13 +84,16 @@ class Predictor:
                 wanted = end  # In a pause, and until another person fills a window, none was due.
             if end < wanted - 1e-6:
                 continue
+            spec = self._engines[i].manifest.window
             try:
-                window = buffer.window(end, self._engines[i].manifest.window.span_s)
+                window = buffer.window(end, spec.span_s, spec.anchor)
             except WindowError as reason:
                 self.waiting[source] = str(reason)
                 continue
             self.waiting.pop(source, None)
-            due.append(_Due(source, wanted, end, arrived, stretch, window))
+            at = window.start + spec.anchor * (end - window.start)
+            shot = buffer.shot_at(at)
+            due.append(_Due(source, wanted, end, arrived, stretch, shot, at, window))
         # Not by how overdue: beside a slow engine that would leave out who is new or has ended.
         return sorted(due, key=lambda d: self._last_turn.get((d.source, i), 0))
 
@@ -96,7 +101,6 @@ class Predictor:
         engine = self._engines[i]
         scores = engine([d.window for d in batch])
         done = time.monotonic()
-        anchor = engine.manifest.window.anchor
         self._num_turns += 1
         for d in batch:
             self._last_turn[d.source, i] = self._num_turns
@@ -107,12 +111,13 @@ class Predictor:
                 task=task,
                 start=d.window.start,
                 end=d.end,
-                at=d.window.start + anchor * (d.end - d.window.start),
+                at=d.at,
                 probs=score.probs,
                 coverage=score.coverage,
                 latency_s=done - d.arrived,
                 bundle=engine.manifest.id,
                 stretch=d.stretch,
+                shot=d.shot,
             )
             for d, by_task in zip(batch, scores, strict=True)
             for task, score in by_task.items()

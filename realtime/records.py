@@ -98,6 +98,8 @@ class Observation:
     """One line for people: who is followed."""
     is_new_subject: bool = False
     """True if this is somebody else than before: earlier evidence is another person's."""
+    is_cut: bool = False
+    """True if another shot of edited footage begins: what differs from before is no movement."""
 
     def __post_init__(self) -> None:
         _freeze(self.rgb, self.crop)
@@ -125,6 +127,8 @@ class Prediction:
     """Name and version of the bundle."""
     stretch: int = 0
     """Number of the stretch of evidence, of one person and without a pause, that it saw."""
+    shot: int = 0
+    """Number of the shot, between two cuts, that the label is about."""
 
     def __post_init__(self) -> None:
         _freeze(self.probs)

@@ -226,6 +226,7 @@ class WindowDataset(Dataset[tuple[Feeds, Labels]]):
         window = self._store.window(
             example.video, start, end,
             inputs=self._manifest.inputs, speed=speed, rate_hz=timing.rate_hz,
+            anchor=self._manifest.window.anchor,
         )  # fmt: skip
         if window is None:
             raise DataError(f"video {example.video}: no frame before {end:.2f} s")

@@ -260,7 +260,7 @@ def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> Stor
         id=video.id, split=video.split, subject=video.subject, emotion=video.emotion,
         spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
         poses=int((frames["conf"] > 0).any(axis=1).sum()), faces=int(frames["has_face"].sum()),
-        problems=problems, rows=video.rows,
+        problems=problems, rows=video.rows, cuts=tuple(track.cuts),
     )  # fmt: skip
     blob = io.BytesIO()
     np.save(blob, frames)

@@ -178,7 +178,13 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
     covered: list[float] = []
     for lo in range(0, len(ends), _BATCH):
         windows = [
-            store.window(video.id, end - spec.span_s, end, inputs=scorer.manifest.inputs)
+            store.window(
+                video.id,
+                end - spec.span_s,
+                end,
+                inputs=scorer.manifest.inputs,
+                anchor=spec.anchor,
+            )
             for end in ends[lo : lo + _BATCH]
         ]
         for end, scores in zip(ends[lo : lo + _BATCH], _scores(scorer, windows), strict=True):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engines.preprocess import sample
 from engines.tensor_specs import FaceInput, HandInput, InputSpec, RgbInput
-from engines.window import Window
+from engines.window import Window, within_shot
 from train.annotations import RENDERED_PEOPLE, DataError
 from train.store_files import (
     Span,
@@ -95,6 +95,7 @@ class Store:
         inputs: Sequence[InputSpec] | None = None,
         speed: float = 1.0,
         rate_hz: float | None = None,
+        anchor: float = 0.5,
     ) -> Window | None:
         """The evidence from `start` to `end` (stream s), as the runtime's buffer would give it.
 
@@ -105,6 +106,8 @@ class Store:
             inputs: decode only the pictures that these will sample, the others stay black.
             speed: time runs so much faster: the times become `end - (end - t) / speed`.
             rate_hz: as a camera of that rate would have seen it; None for every frame.
+            anchor: 0..1: where in the window the instant lies that it is about, and whose shot it
+                therefore shows.
 
         Returns:
             The window; None if there is no frame in it.
@@ -118,10 +121,12 @@ class Store:
             return None
         lo = max(lo, int(np.searchsorted(stretch, stretch[hi - 1])))
         t = times[lo:hi]
+        shots = np.searchsorted(self._videos[name].cuts, t, side="right")
+        shown = lo + within_shot(t, shots, anchor)
         if speed != 1.0:
             t = t[-1] - (t[-1] - t) / speed
         kept = np.arange(len(t)) if rate_hz is None else thinned_indices(t, rate_hz)
-        t, frames = t[kept], self._frames(name)[lo:hi][kept]
+        t, frames = t[kept], self._frames(name)[shown[kept]]
         (h, w), side = self.info.perception.storage, self.info.perception.face_size
         rgb = np.zeros((len(t), h, w, 3), np.uint8)
         faces = np.zeros((len(t), side, side, 3), np.uint8)

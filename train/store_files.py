@@ -52,6 +52,8 @@ class StoredVideo:
     """What was wrong with the video or its labels -> how often."""
     rows: int = 0
     """Of its label file, those without a span among them; 0 in stores that do not know it yet."""
+    cuts: tuple[float, ...] = ()
+    """Stream seconds at which another shot begins; none in stores that do not know them yet."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class Track:
     def __init__(self, tar: TarWriter, layout: str) -> None:
         """An empty one; `tar` is a new shard, `layout` the skeletons'."""
         self.t: list[float] = []
+        self.cuts: list[float] = []
+        """Stream seconds at which another shot begins."""
         self._tar, self._joints = tar, LAYOUTS[layout].num_joints
         self._rows: list[tuple[Any, ...]] = []
         self._stretch = 0
@@ -33,6 +35,8 @@ class Track:
         """Append one observation."""
         if self.t and observation.is_new_subject:
             self._stretch += 1
+        if observation.is_cut:
+            self.cuts.append(observation.t)
         pose, face, v = observation.pose, observation.face, self._joints
         if pose is None:
             xy, xyz = np.full((v, 2), np.nan, np.float32), np.full((v, 3), np.nan, np.float32)

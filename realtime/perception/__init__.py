@@ -10,6 +10,7 @@ from engines.closing import Closing
 from engines.manifest import PerceptionSpec
 from realtime.errors import PerceptionError
 from realtime.perception.crop import SubjectCrop
+from realtime.perception.cuts import CutFinder
 from realtime.perception.face import FACE_SIZE, FaceFinder
 from realtime.perception.models import PerceptionModels, load_models
 from realtime.perception.pose import PoseEstimator
@@ -47,6 +48,7 @@ class Perceiver(Closing):
             stack.pop_all()
         self._subject = Subject(self._estimator)
         self._crop = SubjectCrop(spec.crop, spec.storage)
+        self._cuts = CutFinder()
 
     def close(self) -> None:
         """Release the models; a second call does nothing."""
@@ -55,8 +57,9 @@ class Perceiver(Closing):
 
     def __call__(self, frame: Frame) -> Observation:
         """What is seen of the subject in the next frame of the source."""
+        is_cut = self._cuts(frame.image)
         pose = self._subject(frame)
-        if self._subject.has_changed:
+        if is_cut or self._subject.has_changed:
             self._crop.reset()
             self._face.reset()
         rgb, crop = self._crop(frame.image, pose, frame.t)
@@ -72,6 +75,7 @@ class Perceiver(Closing):
             face=face,
             following=self._subject.following,
             is_new_subject=self._subject.has_changed,
+            is_cut=is_cut,
         )
 
     def reset(self) -> None:
@@ -80,6 +84,7 @@ class Perceiver(Closing):
         self._subject.reset()
         self._crop.reset()
         self._face.reset()
+        self._cuts.reset()
 
 
 def open_perceiver(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engines.errors import WindowError
-from engines.window import Window
+from engines.window import Window, within_shot
 
 
 def window(n: int = 4, **changes: Any) -> Window:
@@ -67,3 +67,26 @@ def test_between_takes_both_ends_and_copies_nothing() -> None:
 def test_between_refuses_a_stretch_without_samples() -> None:
     with pytest.raises(WindowError, match=r"No sample between 0.410 s and 0.490 s"):
         window(6).between(0.41, 0.49)
+
+
+@pytest.mark.parametrize(
+    ("shots", "anchor", "expected"),
+    [
+        ([3, 3, 3, 3, 3], 0.5, [0, 1, 2, 3, 4]),
+        ([0, 0, 0, 1, 1], 0.5, [0, 1, 2, 2, 2]),
+        ([0, 1, 1, 1, 1], 0.5, [1, 1, 2, 3, 4]),
+        ([0, 0, 1, 2, 2], 0.5, [2, 2, 2, 2, 2]),
+        ([0, 0, 0, 1, 1], 1.0, [3, 3, 3, 3, 4]),
+        ([0, 1, 1, 1, 1], 0.0, [0, 0, 0, 0, 0]),
+    ],
+)
+def test_beyond_a_cut_the_sample_beside_it_is_held(
+    shots: list[int], anchor: float, expected: list[int]
+) -> None:
+    t = np.arange(5) / 10 + 7.3
+    assert within_shot(t, np.array(shots), anchor).tolist() == expected
+
+
+def test_the_shot_is_that_of_the_last_sample_until_the_instant() -> None:
+    t = np.array([0.0, 0.4, 1.1, 2.0])  # about 1.0 s, when the cut at 1.1 s is still to come
+    assert within_shot(t, np.array([0, 0, 1, 1]), 0.5).tolist() == [0, 1, 1, 1]

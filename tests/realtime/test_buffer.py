@@ -73,6 +73,36 @@ def test_another_subject_begins_a_new_stretch() -> None:
         buffer.window(1.9, 1.0)
 
 
+def cut_at(cuts: set[int], times: list[float]) -> ObservationBuffer:
+    buffer = ObservationBuffer(SPEC, span_s=1.0, max_gap_s=0.4)
+    perceive = ScriptedPerceiver(SPEC)
+    for i, t in enumerate(times):
+        buffer.append(replace(perceive(frame_at(t, i)), is_cut=i in cuts))
+    return buffer
+
+
+def test_a_window_shows_the_shot_of_its_middle_and_holds_what_is_beside_a_cut() -> None:
+    times = [i / 10 for i in range(31)]
+    buffer, whole = cut_at({8, 13, 24}, times), filled(times)
+    window, dense = buffer.window(3.0, 1.0), whole.window(3.0, 1.0)
+    assert np.array_equal(window.t, dense.t)
+    for held, order in ((window, [4] * 5 + [5, 6, 7, 8, 9, 10]),):  # the cut is its fifth sample
+        for name in ("rgb", "xy", "xyz", "conf", "faces", "has_face"):
+            assert np.array_equal(getattr(held, name), getattr(dense, name)[order]), name
+    assert (buffer.shot_at(2.39), buffer.shot_at(2.4)) == (2, 3)
+    early = cut_at({8, 13, 24}, times[:18])  # about 1.2 s, between two cuts
+    held = early.window(1.7, 1.0)
+    assert held.xy[:, 16, 0].tolist() == [
+        filled(times).window(t, 0.0).xy[0, 16, 0] for t in [0.8, 0.8, 0.9, 1.0, 1.1] + [1.2] * 6
+    ]
+
+
+def test_a_cut_is_not_lost_with_a_frame_that_is_thinned_out() -> None:
+    buffer = cut_at({401}, [i / 240 for i in range(480)])
+    assert buffer.num_thinned > 0
+    assert (buffer.shot_at(1.6), buffer.shot_at(1.7)) == (0, 1)
+
+
 def test_a_camera_that_is_too_fast_is_thinned_and_still_fills_a_window() -> None:
     times = [i / 240 for i in range(480)]
     buffer = filled(times)

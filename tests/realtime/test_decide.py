@@ -49,6 +49,25 @@ def predict(
     )
 
 
+def test_after_a_cut_smoothing_begins_anew_and_an_event_goes_on() -> None:
+    specs = [TaskSpec(GESTURES, 0.5, untrained=False), TaskSpec(EMOTION, 0.5, untrained=False)]
+    decider = Decider(specs, Config(tau_s=1.0, state_tau_s=1.0, min_s=0.3, gap_s=0.4))
+    events: list[Event] = []
+    for i in range(16):
+        shot, glad = (0, 0.9) if i < 8 else (1, 0.6)
+        both = (
+            predict(i / 4, [0.9, 0.0, 0.1]),
+            predict(i / 4, [1 - glad, glad], task="emotion"),
+        )
+        estimates, new = decider.step([replace(p, shot=shot) for p in both], now=i / 4)
+        events += new
+        emotion = next(e for e in estimates if e.task == "emotion")
+        assert emotion.label == ("positive" if i < 8 else None)
+        assert emotion.prob == pytest.approx(glad)
+    (event,) = [*events, *decider.flush(4.0)]
+    assert (event.start, event.end) == pytest.approx((0.0, 3.75), abs=0.3)
+
+
 def run(script: list[tuple[float, float]], config: Config = RAW) -> list[Event]:
     """The events of a script of (t, probability of `ears`)."""
     decider = Decider([TaskSpec(GESTURES, 0.5, untrained=False)], config)

@@ -119,6 +119,7 @@ def test_the_stored_windows_are_those_of_the_live_buffer(
     clip = data / PICTURES / "0001" / "0001.mp4"
     windows = live_windows(clip, perception_models, (65, 68, FRAMES - 1))
     assert len(windows) == 3
+    assert store.video("0001").cuts == pytest.approx([1.57], abs=0.02)  # after which all is held
     for live in windows:
         span_s = demo().window.span_s
         assert store.is_whole("0001", live.end - span_s, live.end, 0.5)

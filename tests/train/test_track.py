@@ -1,5 +1,6 @@
 """One video on its way into the store: labels in stream time, people, gaps."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,38 @@ def test_labels_are_kept_in_stream_time(tmp_path: Path) -> None:
     spans = [(s.label, round(s.start, 3), round(s.end, 3)) for s in store.video("v").spans]
     assert spans == [(3, 0.0, 0.0), (4, 0.5, 1.2), (5, 1.9, 1.9)]
     assert not store.video("v").problems
+
+
+class TwoShots(DrawnPerson):
+    """The picture is cut at 1.0 s."""
+
+    def __call__(self, frame: Frame) -> Observation:
+        return replace(super().__call__(frame), is_cut=frame.index == 10)
+
+
+def test_a_cut_is_kept_and_windows_do_not_look_across_it(tmp_path: Path) -> None:
+    store = drawn(tmp_path, (), people=TwoShots)
+    assert store.video("v").cuts == pytest.approx((1.0,))
+    whole, early = store.window("v", 0.0, 1.9), store.window("v", 0.0, 1.9, anchor=0.4)
+    late = store.window("v", 0.9, 1.9)
+    assert whole is not None
+    assert early is not None
+    assert late is not None
+    assert np.array_equal(whole.t, early.t)
+    assert (whole.xy[10:] == whole.xy[9]).all()
+    assert (early.rgb[:10] != early.rgb[10]).any()
+    assert (early.xy[10:] == early.xy[9]).all()
+    assert (late.xy[0] == late.xy[1]).all()
+    assert (late.xy[1] != late.xy[2]).any()
+
+
+def test_a_store_that_does_not_know_of_cuts_is_read(tmp_path: Path) -> None:
+    store = drawn(tmp_path, (), people=TwoShots)
+    path = store.folder / "videos" / "v.json"
+    text = json.loads(path.read_text())
+    del text["cuts"]
+    path.write_text(json.dumps(text))
+    assert open_store(store.folder).video("v").cuts == ()
 
 
 def test_another_person_and_an_empty_place_are_kept_as_such(tmp_path: Path) -> None:
