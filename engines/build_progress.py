@@ -1,5 +1,6 @@
 """How far a build is: TensorRT's nested phases as one share that only grows."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,14 +30,35 @@ class BuildProgress:
         self.is_cancelled = False
         """True after Ctrl-C: TensorRT is asked to stop, and the build's result is not used."""
 
+    @contextmanager
+    def cancelled_by_ctrl_c(self) -> Iterator[None]:
+        """Inside, Ctrl-C sets `is_cancelled`, where the main thread builds; once more kills.
+
+        A KeyboardInterrupt would be raised in whatever TensorRT calls just then, and swallowed
+        there. Versions without progress do not ask whether to stop, so they build to the end.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def cancel(*_: object) -> None:
+            self.is_cancelled = True
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        before = signal.signal(signal.SIGINT, cancel)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
     def start(self, name: str, parent: str | None, num_steps: int) -> None:
         """A phase begins, within a step of `parent` or as the outermost."""
-        with self._guard():
+        with self._lock:
             self._phases[name] = _Phase(parent, max(num_steps, 1))
 
     def step(self, name: str, step: int) -> bool:
         """A step is done; False asks TensorRT to stop."""
-        with self._guard():
+        with self._lock:
             if phase := self._phases.get(name):
                 phase.num_done = max(phase.num_done, min(step + 1, phase.num_steps))
             self._tell()
@@ -44,20 +66,11 @@ class BuildProgress:
 
     def finish(self, name: str) -> None:
         """A phase is over, even where not all its steps were reported."""
-        with self._guard():
+        with self._lock:
             if (phase := self._phases.get(name)) and phase.parent is None:
                 phase.num_done = phase.num_steps
                 self._tell()
             self._phases.pop(name, None)
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Ctrl-C is kept: raised into TensorRT's own code it would be swallowed there."""
-        try:
-            with self._lock:
-                yield
-        except KeyboardInterrupt:
-            self.is_cancelled = True
 
     def _tell(self) -> None:
         outer = [name for name, phase in self._phases.items() if phase.parent is None]

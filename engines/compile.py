@@ -59,6 +59,7 @@ def compile_plan(
         CompileError: it does not build it, or the cache cannot be written.
         PlanTampered: the user's key cannot be used.
         GpuError: something happened to the GPU.
+        KeyboardInterrupt: after Ctrl-C, once TensorRT has ended.
     """
     gpu, trt, cache = find_gpu(index), load_tensorrt(), cache or user_plan_cache()
     sizes = tuple(sorted(set(batches)))
@@ -79,15 +80,33 @@ def compile_plan(
             graph = _read_graph(path, key.graph)
             machine = _machine(trt, gpu)
             build = Build(graph, str(path), precision, sizes, cache.load_timings(machine))
-            with Cuda(index).active():
-                report(0.0)
-                plan, timings = trt.build(build, BuildProgress(report))
-                report(1.0)
-            cache.store_timings(machine, timings)
+            plan = _built(trt, build, index, cache, machine, report)
             cache.store(key, plan)
             size = len(plan)
     seconds = time.perf_counter() - started
     return Compiled(key, cache.path(key), was_cached, seconds, size / 1e6)
+
+
+def _built(
+    trt: TensorRt,
+    build: Build,
+    index: int,
+    cache: PlanCache,
+    machine: str,
+    report: Callable[[float], None],
+) -> bytes:
+    """The plan; what was measured for it is kept, also where Ctrl-C ends it: it goes on there."""
+    progress = BuildProgress(report)
+    with Cuda(index).active(), progress.cancelled_by_ctrl_c():
+        report(0.0)
+        plan, timings = trt.build(build, progress)
+        if plan is not None:
+            report(1.0)
+    if timings:
+        cache.store_timings(machine, timings)
+    if plan is None:
+        raise KeyboardInterrupt
+    return plan
 
 
 def find_plan(
@@ -132,7 +151,7 @@ def plan_key(
         tensorrt=trt.version,
         gpu=gpu.name,
         capability=dotted(gpu.capability),
-        driver=dotted(gpu.driver),
+        driver=gpu.driver_text,
     )
 
 
@@ -153,4 +172,4 @@ def _read_graph(path: Path, sha256: str) -> bytes:
 
 
 def _machine(trt: TensorRt, gpu: Gpu) -> str:
-    return f"TensorRT {trt.version}, {gpu.name} {dotted(gpu.capability)} {dotted(gpu.driver)}"
+    return f"TensorRT {trt.version}, {gpu.name} {dotted(gpu.capability)}, {gpu.driver_text}"

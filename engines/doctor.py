@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from engines.build_log import BuildLog, logger_into
 from engines.bundle import load_bundle
 from engines.engine import open_engine
 from engines.errors import LibraryMissing, NoGpu, PlanMissing, TellsError
-from engines.gpu import dotted, find_gpus
+from engines.gpu import find_gpus
 from engines.plan_cache import user_plan_cache
 from engines.runtimes.cuda import Cuda
 from engines.side_by_side import EVERY_DEVICE
-from engines.trt_versions import BuildLog, load_tensorrt
+from engines.trt_versions import load_tensorrt
 from engines.verify import verify
 
 State = Literal["ok", "missing", "failed"]
@@ -53,7 +54,7 @@ def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
     yield _look("ONNX Runtime", _onnxruntime)
     gpu = _look("GPU, driver", lambda: "; ".join(map(str, find_gpus())))
     yield gpu
-    yield _look("CUDA", lambda: f"driver for CUDA {dotted(find_gpus()[0].driver)}")
+    yield _look("CUDA", lambda: find_gpus()[0].driver_text)
     yield _look("TensorRT", lambda: _tensorrt(starts=gpu.state == "ok"))
     yield _look("pycuda", lambda: _pycuda(opens=gpu.state == "ok"))
     yield _look("CUDA graphs", _bindings)
@@ -120,7 +121,7 @@ def _tensorrt(*, starts: bool) -> str:
     trt = load_tensorrt()
     if starts:
         log = BuildLog()
-        logger = trt.logger(log)
+        logger = logger_into(log, trt.module)
         try:
             trt.module.Builder(logger)
         except TypeError:

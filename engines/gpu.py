@@ -3,12 +3,13 @@
 import ctypes
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engines.errors import DriverBroken, DriverTooOld, NoGpu, RuntimeUnavailable
 
 _NAMES = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", "libcuda.so")
+_NVML = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 _MAJOR, _MINOR = 75, 76
 """`CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...`"""
 _TOO_OLD = {35, 803, 804}
@@ -34,12 +35,19 @@ class Gpu:
     """The newest CUDA version that the driver serves."""
     memory_mb: int
     """All of it, MB of 10^6 bytes."""
+    release: str = ""
+    """The driver's own version, `580.65.06`; empty where nobody tells it, as on Jetsons."""
 
     def __str__(self) -> str:
         return (
             f"{self.name} (cuda:{self.index}, compute capability {dotted(self.capability)}, "
-            f"{self.memory_mb} MB, driver for CUDA {dotted(self.driver)})"
+            f"{self.memory_mb} MB, {self.driver_text})"
         )
+
+    @property
+    def driver_text(self) -> str:
+        """The driver and what it serves, in words."""
+        return " ".join(filter(None, ("driver", self.release, "for CUDA", dotted(self.driver))))
 
 
 def dotted(version: tuple[int, ...]) -> str:
@@ -65,6 +73,24 @@ def open_driver() -> Any:
     raise NoGpu(f"This machine has no NVIDIA driver ({_NAMES[0]} does not load): {_CURE}")
 
 
+def open_nvml() -> Any:
+    """NVIDIA's management library, which comes with the driver; None where it is missing."""
+    try:
+        return ctypes.CDLL(_NVML)
+    except OSError:
+        return None
+
+
+def driver_release() -> str:
+    """The driver's own version, `580.65.06`; empty where it cannot be asked."""
+    library, text = open_nvml(), ctypes.create_string_buffer(96)
+    if library is None or library.nvmlInit_v2() != 0:
+        return ""
+    status = library.nvmlSystemGetDriverVersion(text, len(text))
+    library.nvmlShutdown()
+    return text.value.decode(errors="replace") if status == 0 else ""
+
+
 def find_gpus() -> list[Gpu]:
     """All GPUs, at least one.
 
@@ -81,7 +107,10 @@ def find_gpus() -> list[Gpu]:
     if count.value < 1:
         raise NoGpu(f"The NVIDIA driver sees no GPU: {_CURE}")
     served = (version.value // 1000, version.value % 1000 // 10)
-    return [_describe(library, index, served) for index in range(count.value)]
+    release = driver_release()
+    return [
+        replace(_describe(library, index, served), release=release) for index in range(count.value)
+    ]
 
 
 def find_gpu(index: int) -> Gpu:

@@ -46,7 +46,7 @@ class PlanKey:
     capability: str
     """Its compute capability, `9.0`."""
     driver: str
-    """The CUDA version that the driver serves, `13.0`."""
+    """Its version and the CUDA that it serves, as `Gpu.driver_text` has them."""
     recipe: int = RECIPE
 
     def text(self) -> str:

@@ -1,6 +1,6 @@
-"""What differs between TensorRT 8.5, 10 and 11, and nothing else.
+"""What differs between TensorRT 8.5, 10, 11 and TensorRT for RTX, and nothing else.
 
-|                     | 8.5 (CUDA 11, JetPack 5) | 10                    | 11          |
+|                     | 8.5 (CUDA 11, JetPack 5) | 10                    | 11, RTX     |
 |---------------------|--------------------------|-----------------------|-------------|
 | explicit batch      | flag                     | always                | always      |
 | strong typing       | not there                | flag                  | always      |
@@ -9,8 +9,11 @@
 | progress monitor    | not there                | `config.progress_...` | as in 10    |
 | opset               | up to 16 (`--opset 16`)  | up to 22              | as in 10    |
 
-Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timing caches; uint8 for
-a network's inputs alone, where a Cast to a float follows.
+TensorRT for RTX is NVIDIA's own TensorRT for GeForce and RTX GPUs, with versions of its own and
+kernels that are made when a plan is opened. It builds without a GPU, and is on PyPI as a whole.
+
+Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timing caches (but for
+RTX); uint8 for a network's inputs alone, where a Cast to a float follows.
 """
 
 import importlib
@@ -18,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from engines.build_log import BuildLog, logger_into
 from engines.build_progress import BuildProgress
 from engines.errors import (
     CompileError,
@@ -30,29 +34,13 @@ from engines.errors import (
 OLDEST = (8, 5)
 _TYPED_SINCE = (10, 0)
 _ALWAYS_TYPED_SINCE = (11, 0)
-_NO_CUDA = "CUDA initialization failure"
 _FP32_LAYERS = ("SOFTMAX", "REDUCE", "UNARY")
 _FP32_MARK = "_fp32"
 """Kinds and names of an 8.5 network's layers that overflow or lose too much in fp16; an export with
 `--opset 16` marks the parts of norms so."""
 
 
-class BuildLog:
-    """The first errors that TensorRT logs: it returns None where others raise."""
-
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-
-    def add(self, message: str) -> None:
-        """Keep a message; ten are enough."""
-        if len(self.errors) < 10:
-            self.errors.append(message)
-
-    @property
-    def reason(self) -> str:
-        """The first error, in one line."""
-        first = self.errors[0].strip() if self.errors else "TensorRT gives no reason"
-        return " ".join(first.split())[:240]
+_RTX = "tensorrt_rtx"
 
 
 @dataclass(frozen=True)
@@ -82,6 +70,9 @@ class TensorRt:
         self.module = module
         self.version: str = module.__version__
         self._parts = tuple(int(p) for p in self.version.split(".")[:3] if p.isdigit())
+        self.is_rtx: bool = module.__name__ == _RTX
+        if self.is_rtx:
+            self.version, self._parts = f"for RTX {self.version}", _ALWAYS_TYPED_SINCE
         if self._parts < OLDEST:
             raise LibraryMissing(
                 f"TensorRT {self.version} is too old, 8.5 or newer is needed: "
@@ -155,28 +146,19 @@ class TensorRt:
             f"`python -m engines doctor`"
         )
 
-    def logger(self, log: BuildLog) -> Any:
-        """A logger that keeps errors in `log`. It must live as long as what was made with it."""
-        trt = self.module
-        serious = (int(trt.ILogger.INTERNAL_ERROR), int(trt.ILogger.ERROR))
+    def build(self, wanted: Build, progress: BuildProgress) -> tuple[bytes | None, bytes]:
+        """Compile a graph.
 
-        def keep(_: Any, severity: Any, message: str) -> None:
-            # 8.5 only warns of it, and then returns nothing.
-            if int(severity) in serious or _NO_CUDA in message:
-                log.add(message)
-
-        return type("Logger", (trt.ILogger,), {"log": keep})()
-
-    def build(self, wanted: Build, progress: BuildProgress) -> tuple[bytes, bytes]:
-        """Compile a graph; returns the plan and the timing cache as it is afterwards.
+        Returns:
+            The plan, None where `progress` was cancelled; and the timing cache as it is afterwards,
+            empty where this TensorRT has none.
 
         Raises:
             GraphMismatch: the parser does not read the graph.
             CompileError: the builder finds no way, or the GPU's memory does not suffice.
-            KeyboardInterrupt: Ctrl-C came while it built.
         """
         log = BuildLog()
-        logger = self.logger(log)
+        logger = logger_into(log, self.module)
         try:
             builder = self.module.Builder(logger)
         except TypeError:  # "factory function returned nullptr": the reason is in the log
@@ -191,22 +173,21 @@ class TensorRt:
         else:
             for batch in wanted.batches:
                 self._add_profile(builder, config, network, batch)
-        # None where what is given does not fit this machine after all.
-        cache = config.create_timing_cache(wanted.timings) or config.create_timing_cache(b"")
-        config.set_timing_cache(cache, False)
+        timings = None if self.is_rtx else _timing_cache(config, wanted.timings)
         monitor = self._monitor(progress) if self.has_progress else None
         if monitor is not None:
             config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
         del parser, monitor
+        measured = b"" if timings is None else bytes(timings.serialize())
         if progress.is_cancelled:
-            raise KeyboardInterrupt
+            return None, measured
         if plan is None:
             raise CompileError(
                 f"{wanted.name}: TensorRT {self.version} makes no plan in {wanted.precision} for "
                 f"batches of {', '.join(map(str, wanted.batches))}: {log.reason}"
             )
-        return bytes(plan), bytes(config.get_timing_cache().serialize())
+        return bytes(plan), measured
 
     def _network_flags(self) -> int:
         flags = self.module.NetworkDefinitionCreationFlag
@@ -219,8 +200,7 @@ class TensorRt:
         parser = self.module.OnnxParser(network, logger)
         if parser.parse(wanted.graph):
             return parser
-        reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
-        first = " ".join(reasons[0].split())[:240] if reasons else "no reason given"
+        first = _first_refusal(parser)
         cure = (
             ""
             if self.is_typed
@@ -269,6 +249,24 @@ class TensorRt:
         return type("Monitor", (self.module.IProgressMonitor,), methods)()
 
 
+def _first_refusal(parser: Any) -> str:
+    """Why, and of which operator where this version tells it."""
+    if not parser.num_errors:
+        return "no reason given"
+    error = parser.get_error(0)
+    operator = str(error.node_operator()) if hasattr(error, "node_operator") else ""
+    return " ".join(f"{operator and f'{operator}: '}{error.desc()}".split())[:240]
+
+
+def _timing_cache(config: Any, timings: bytes) -> Any:
+    """The build's; a new one where what an earlier one measured does not fit after all."""
+    cache = config.create_timing_cache(timings)
+    if cache is None or not config.set_timing_cache(cache, False):
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
+
+
 def _fix_batch(network: Any, batch: int) -> None:
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
@@ -276,17 +274,21 @@ def _fix_batch(network: Any, batch: int) -> None:
 
 
 def load_tensorrt() -> TensorRt:
-    """The installed TensorRT.
+    """The installed TensorRT, else the TensorRT for RTX.
 
     Raises:
-        LibraryMissing: it is not installed, does not load, or is too old.
+        LibraryMissing: neither is installed, it does not load, or is too old.
     """
     try:
-        return TensorRt(importlib.import_module("tensorrt"))
+        try:
+            return TensorRt(importlib.import_module("tensorrt"))
+        except ModuleNotFoundError:
+            return TensorRt(importlib.import_module(_RTX))
     except ModuleNotFoundError:
         raise LibraryMissing(
             "TensorRT is not installed: run `python -m pip install tensorrt` (it needs NVIDIA's "
-            "package index), or use --device ort-cuda:0"
+            "package index; `tensorrt-rtx`, for GeForce RTX and RTX PRO, does not), or use "
+            "--device ort-cuda:0"
         ) from None
     except (ImportError, OSError, AttributeError, RuntimeError) as error:
         first = " ".join(str(error).split())[:160]

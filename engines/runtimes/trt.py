@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.build_log import BuildLog, logger_into
 from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.compile import find_plan
@@ -33,7 +34,7 @@ from engines.runtimes.batches import cut
 from engines.runtimes.cuda import Cuda, out_of_memory
 from engines.runtimes.cuda_graphs import CudaGraph, load_graphs
 from engines.tensor_specs import Feeds
-from engines.trt_versions import BuildLog, load_tensorrt
+from engines.trt_versions import load_tensorrt
 
 _LOG = logging.getLogger(__name__)
 _SLOTS = 2
@@ -93,7 +94,7 @@ class TrtRuntime(Closing):
         self._compute: Any = None
         try:
             with self._cuda.active():
-                self._open(plan, trt.logger(self._log))
+                self._open(plan, logger_into(self._log, trt.module))
         except BaseException as error:
             self.close()
             if isinstance(error, PlanTampered):
@@ -156,14 +157,13 @@ class TrtRuntime(Closing):
         self._uploads = self._compute = None
 
     def _open(self, plan: bytes, logger: Any) -> None:
-        self._logger = logger  # TensorRT keeps no reference to it
         try:
             self._runtime = self._trt.module.Runtime(logger)
         except TypeError:  # "factory function returned nullptr"
             raise self._trt.does_not_start(self._log) from None
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            if "memory" in self._log.reason.lower():
+            if self._log.is_of_memory:
                 raise out_of_memory(self._device, self._log.reason)
             raise PlanTampered(
                 f"TensorRT does not load the compiled plan, which is deleted ({self._log.reason}): "
@@ -278,7 +278,7 @@ class TrtRuntime(Closing):
 
     def _failure(self) -> GpuError:
         reason = self._log.reason
-        if "memory" in reason.lower():
+        if self._log.is_of_memory:
             return out_of_memory(self._device, reason)
         return GpuError(
             f"{self._device}: TensorRT cannot run the plan ({reason}); start again, or use "

@@ -205,6 +205,28 @@ def fake_bindings(gpu: FakeGpu) -> ModuleType:
     return module
 
 
+class FakeNvml:
+    """NVIDIA's management library, called as through ctypes."""
+
+    def __init__(self, release: str) -> None:
+        self._release = release
+        self.is_open = False
+
+    def nvmlInit_v2(self) -> int:  # noqa: N802
+        self.is_open = True
+        return 0
+
+    def nvmlSystemGetDriverVersion(self, out: Any, size: int) -> int:  # noqa: N802
+        assert self.is_open
+        assert size > len(self._release)
+        out.value = self._release.encode()
+        return 0
+
+    def nvmlShutdown(self) -> int:  # noqa: N802
+        self.is_open = False
+        return 0
+
+
 class FakeLibcuda:
     """The driver's library with one GPU, called as through ctypes."""
 

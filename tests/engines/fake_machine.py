@@ -11,7 +11,13 @@ from engines.errors import RuntimeUnavailable
 from engines.gpu import find_gpus
 from engines.plan_cache import PlanCache, user_plan_cache
 from tests.conftest import missing
-from tests.engines.fake_cuda import FakeGpu, FakeLibcuda, fake_bindings, fake_pycuda
+from tests.engines.fake_cuda import (
+    FakeGpu,
+    FakeLibcuda,
+    FakeNvml,
+    fake_bindings,
+    fake_pycuda,
+)
 from tests.engines.fake_tensorrt import Generation
 
 
@@ -39,6 +45,7 @@ class FakeMachine:
             "onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"]
         )
         monkeypatch.setitem(sys.modules, "tensorrt", self.tensorrt.module)
+        monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)  # which may be there for real
         monkeypatch.setitem(sys.modules, "pycuda.driver", fake_pycuda(self.gpu))
         monkeypatch.setitem(sys.modules, "cuda.bindings.driver", fake_bindings(self.gpu))
         self.install_driver(FakeLibcuda())
@@ -46,6 +53,16 @@ class FakeMachine:
     def install_driver(self, library: FakeLibcuda) -> None:
         """Another driver."""
         self._patch.setattr(engines.gpu, "open_driver", lambda: library)
+        self._patch.setattr(engines.gpu, "open_nvml", lambda: None)
+
+    def install_nvml(self, release: str) -> None:
+        """NVIDIA's management library, of a driver of that version."""
+        self._patch.setattr(engines.gpu, "open_nvml", lambda: FakeNvml(release))
+
+    def install_real_rtx(self) -> None:
+        """NVIDIA's TensorRT for RTX, which is installed, in the fake's place: it needs no GPU."""
+        self.remove("tensorrt")
+        self._patch.delitem(sys.modules, "tensorrt_rtx")
 
     def remove(self, library: str) -> None:
         """As if a library were not installed."""

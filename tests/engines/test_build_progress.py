@@ -1,5 +1,6 @@
 """How far a build is."""
 
+import signal
 import threading
 import time
 
@@ -39,3 +40,29 @@ def test_the_clock_of_a_build_goes_on_while_nothing_is_reported() -> None:
     assert set(ticks) == {"ticking"}
     time.sleep(0.05)
     assert len(ticks) == seen  # it has ended with the build
+
+
+def test_ctrl_c_cancels_a_build_and_nothing_is_raised_into_it() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    progress = BuildProgress(lambda share: None)
+    progress.start("build", None, 2)
+    with progress.cancelled_by_ctrl_c():
+        assert progress.step("build", 0)
+        signal.raise_signal(signal.SIGINT)
+        assert progress.is_cancelled
+        assert not progress.step("build", 1)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # once more ends the process
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_build_in_another_thread_leaves_ctrl_c_alone() -> None:
+    seen = []
+
+    def build() -> None:
+        with BuildProgress(lambda share: None).cancelled_by_ctrl_c():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]
