@@ -11,8 +11,12 @@ from train.models.mvit import (
     DropPath,
     MViT,
     MViTConfig,
+    PooledAttention,
     _by_frames,
     mvit_v2_s,
+    one_hot_positions,
+    padding,
+    pooled_grid,
     relative_positions,
 )
 
@@ -121,3 +125,19 @@ def test_pooling_by_frames_is_the_convolution_and_has_its_gradients(
         assert conv.weight.grad is not None
         results.append((y.detach(), x.grad, conv.weight.grad.clone()))
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
+def test_what_attention_multiplies_is_aligned_and_the_padding_changes_nothing() -> None:
+    wide, narrow = (dataclasses.replace(SMALL, dims=dims) for dims in ((32, 64), (36, 72)))
+    for config, zeros in ((wide, 4), (narrow, 0)):
+        model = spread(MViT(config)).eval()
+        attention = model.blocks[0].attn
+        assert isinstance(attention, PooledAttention)
+        k_grid = pooled_grid((4, 16, 16), attention.kv_stride)
+        assert k_grid == (4, 4, 4)
+        head_dim = config.dims[0] // config.heads[0]
+        assert padding(k_grid, head_dim) == zeros
+        hot = one_hot_positions(k_grid, torch.zeros(1, head_dim))
+        assert hot.shape == (1 + 64, 12 + zeros)
+        assert (head_dim + hot.shape[1]) % 8 == 0
+        assert hot.sum().item() == 3 * 64

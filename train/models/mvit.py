@@ -16,7 +16,7 @@ CVPR 2022; the numbers of `mvit_v2_s` are those of torchvision's and PySlowFast'
 
 Shapes: B clips, C width, G heads, D width of one head, T H W the token grid, L = T*H*W,
 N = 1 + L tokens (class token first), R rows of a relative position table, P = T + H + W of the
-grid of the keys, k one of its three sizes.
+grid of the keys and as many zeros as make D + P a multiple of 8, k one of its three sizes.
 """
 
 import math
@@ -32,6 +32,8 @@ Grid = tuple[int, int, int]
 
 _NORM_EPS = 1e-6
 _POOL_KERNEL = 3
+_ALIGNED = 8
+"""A row of so many halves is 16 bytes, which a GPU's matrix units want of a product's operands."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ def relative_positions(table_RD: Tensor, queries: int, keys: int) -> Tensor:
     return table_RD[torch.tensor(index, device=table_RD.device)]
 
 
+def padding(grid: Grid, head_dim: int) -> int:
+    """How many zeros follow the T + H + W channels of positions beside those of a head."""
+    return -(head_dim + sum(grid)) % _ALIGNED
+
+
 def one_hot_positions(grid: Grid, like: Tensor) -> Tensor:
     """[N, P]: time, row and column of each key as one-hot channels; none for the class token."""
     t, h, w = grid
@@ -135,7 +142,7 @@ def one_hot_positions(grid: Grid, like: Tensor) -> Tensor:
         torch.eye(h).repeat_interleave(w, 0).repeat(t, 1),
         torch.eye(w).repeat(t * h, 1),
     )
-    return F.pad(torch.cat(axes, 1), (0, 0, 1, 0)).to(like)
+    return F.pad(torch.cat(axes, 1), (0, padding(grid, like.shape[-1]), 1, 0)).to(like)
 
 
 class DropPath(nn.Module):
@@ -251,7 +258,7 @@ class PooledAttention(nn.Module):
         by_row = q_BGTHWD @ rh  # [B, G, T, H, W, Hk]
         by_column = (q_BGTHWD.transpose(3, 4) @ rw).transpose(3, 4)  # [B, G, T, H, W, Wk]
         parts = (by_time.flatten(2, 3), by_row.flatten(2, 4), by_column.flatten(2, 4))
-        return F.pad(torch.cat(parts, 3), (0, 0, 1, 0))
+        return F.pad(torch.cat(parts, 3), (0, padding(k_grid, q_BGLD.shape[3]), 1, 0))
 
 
 class Mlp(nn.Module):
