@@ -41,6 +41,7 @@ def on_each(
     work: Callable[[Engine], Result],
     *,
     precision: Precision | None = None,
+    can_be_none: bool = False,
 ) -> SideBySide[Result]:
     """Do some work on one device after the other, each opened alone.
 
@@ -49,10 +50,11 @@ def on_each(
         devices: as in `open_runtime`, or `all`.
         work: done with each opened engine.
         precision: for all of them; None takes each device's fastest.
+        can_be_none: whether it is of use to know that no device is there.
 
     Raises:
         RuntimeUnavailable: there is no device of such a name; or one was named, and it is not
-            there; or of several there is none.
+            there; or of several there is none (but see `can_be_none`).
         BundleError: the bundle cannot be used.
     """
     named = [d for name in devices for d in (EVERY_DEVICE if name == "all" else (name,))]
@@ -67,10 +69,10 @@ def on_each(
             with open_engine(folder, device, precision=precision) as engine:
                 results.append(work(engine))
         except (RuntimeUnavailable, GpuError, BundleError) as error:
-            if len(named) == 1:
+            if len(named) == 1 and not can_be_none:
                 raise
             absent.append(Absent(device, str(error)))
-    if not results:
+    if not results and not can_be_none:
         raise RuntimeUnavailable("; ".join(f"{a.device}: {a.why}" for a in absent))
     return SideBySide(tuple(results), tuple(absent))
 

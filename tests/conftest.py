@@ -9,14 +9,16 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-from realtime.errors import PerceptionError
-from realtime.perception.models import PerceptionModels, load_models
-from tests.rtsp import RtspServers, why_not
+# A machine that is lent for its GPU has neither a browser nor cameras, nor their libraries.
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from realtime.perception.models import PerceptionModels
+    from tests.rtsp import RtspServers
 
 _CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -50,8 +52,11 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def perception_models() -> PerceptionModels:
+def perception_models() -> "PerceptionModels":
     """The pose and face model, from the user's cache, which the first use fills."""
+    from realtime.errors import PerceptionError
+    from realtime.perception.models import load_models
+
     try:
         return load_models()
     except PerceptionError as error:
@@ -59,8 +64,10 @@ def perception_models() -> PerceptionModels:
 
 
 @pytest.fixture
-def rtsp_server(tmp_path: Path) -> Iterator[RtspServers]:
+def rtsp_server(tmp_path: Path) -> "Iterator[RtspServers]":
     """Starts RTSP servers, `url = rtsp_server(file, user_pass=None)`, and ends them."""
+    from tests.rtsp import RtspServers, why_not
+
     if reason := why_not():
         missing("RTSP", reason)
     folder = tmp_path / "rtsp"
@@ -71,8 +78,10 @@ def rtsp_server(tmp_path: Path) -> Iterator[RtspServers]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """Chromium without a window, with a fake camera."""
+    from playwright.sync_api import sync_playwright
+
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:

@@ -7,13 +7,14 @@ to a GPU and back are in it, preprocessing is not.
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from engines.bench import processor_name, stand_in_window
@@ -21,8 +22,9 @@ from engines.bundle import Bundle, load_bundle
 from engines.engine import Engine
 from engines.errors import RuntimeUnavailable
 from engines.preprocess import preprocess
+from engines.runtimes import first_line
 from engines.side_by_side import Absent, on_each
-from engines.tensor_specs import Feeds
+from engines.tensor_specs import FeedArray, Feeds
 from engines.verify import verify
 from train.checkpoint import load_checkpoint, load_weights
 from train.models.heads import Net, build_net
@@ -74,29 +76,29 @@ class Comparison:
     matmul_tflops: float | None
     """What a plain bf16 product of 8192 x 8192 reaches on the GPU."""
 
-    @property
-    def share_of_peak(self) -> float | None:
-        """The best throughput over what the plain product reaches; None without a GPU."""
-        if self.matmul_tflops is None or not self.rows:
+    def share_of_peak(self, row: Row) -> float | None:
+        """A row's throughput over what the plain product reaches; None without a GPU."""
+        if self.matmul_tflops is None:
             return None
-        best = max(row.windows_per_s for row in self.rows)
-        return best * self.gflop / 1e3 / self.matmul_tflops
+        return row.windows_per_s * self.gflop / 1e3 / self.matmul_tflops
 
     def to_json(self) -> str:
         """One JSON object."""
-        return json.dumps(asdict(self) | {"share_of_peak": self.share_of_peak}, indent=2) + "\n"
+        rows = [asdict(row) | {"share_of_peak": self.share_of_peak(row)} for row in self.rows]
+        return json.dumps(asdict(self) | {"rows": rows}, indent=2) + "\n"
 
     def to_table(self) -> str:
         """Lines for people."""
         width = max((len(r.way) for r in self.rows), default=10)
         lines = [
             f"{self.bundle}; {self.gpu or 'no GPU'}; {self.processor}",
-            f"{'':<{width}}{'batch':>6}{'p50 ms':>10}{'p95 ms':>10}{'windows/s':>12}",
+            f"{'':<{width}}{'batch':>6}{'p50 ms':>10}{'p95 ms':>10}{'windows/s':>12}"
+            + ("" if self.matmul_tflops is None else f"{'of peak':>9}"),
         ]
         lines += [
             f"{r.way:<{width}}{r.batch:>6}{r.p50_ms:>10.2f}{r.p95_ms:>10.2f}"
-            f"{r.windows_per_s:>12.1f}"
-            for r in self.rows
+            f"{r.windows_per_s:>12.1f}" + ("" if share is None else f"{share:>9.1%}")
+            for r, share in ((r, self.share_of_peak(r)) for r in self.rows)
         ]
         lines += [
             f"{a.way}: error/std {a.max_error:.2g} ({a.allowed:.2g} allowed), "
@@ -105,10 +107,10 @@ class Comparison:
         ]
         lines += [f"not there: {a.device}: {a.why}" for a in self.absent]
         lines.append(f"a window is {self.gflop:.1f} GFLOP")
-        if self.share_of_peak is not None:
+        if self.matmul_tflops is not None:
             lines.append(
-                f"a bf16 product of 8192 x 8192 reaches {self.matmul_tflops:.0f} TFLOP/s, the best "
-                f"throughput above {self.share_of_peak:.0%} of that"
+                f"the peak is what a bf16 product of 8192 x 8192 reaches: "
+                f"{self.matmul_tflops:.0f} TFLOP/s"
             )
         return "\n".join(lines)
 
@@ -121,6 +123,7 @@ def compare(
     seconds: float,
     checkpoint: Path | None = None,
     report: Callable[[str], None] = lambda step: None,
+    keep: Callable[[Comparison], None] = lambda found: None,
 ) -> Comparison:
     """Time the bundle on each device, and its recipe's network in torch, eager and compiled.
 
@@ -131,6 +134,7 @@ def compare(
         seconds: for each way and batch size.
         checkpoint: torch's weights; None takes random ones, which are as fast.
         report: told each step before it starts, and each figure when it is known.
+        keep: given what was found so far, after each figure: what follows may be broken off.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -140,37 +144,42 @@ def compare(
     bundle = load_bundle(folder)
     net = _net(bundle, checkpoint)
     feeds = _feeds(bundle, max(batches))
-    agreements: list[Agreement] = []
-
-    def measure(engine: Engine) -> list[Row]:
-        agreements.append(_agreement(engine))
-        return timed(engine.runtime.description, engine.runtime.run)
-
-    def timed(way: str, run: Callable[[Feeds], object]) -> list[Row]:
-        report(f"timing {way}")
-        rows = _rows(way, run, feeds, batches, seconds)
-        # Compiling what comes next may take minutes, and may be broken off.
-        for row in rows:
-            report(f"  batch {row.batch}: {row.p50_ms:.2f} ms, {row.windows_per_s:.1f} windows/s")
-        return rows
-
-    found = on_each(folder, devices, measure)
-    rows = [row for rows in found.results for row in rows]
-    gflop = _gflop(net, feeds)
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for way, run in _torch_ways(net.to(where), where):
-        rows += timed(way, run)
-    return Comparison(
+    found = Comparison(
         bundle=bundle.manifest.id,
         processor=processor_name(),
         gpu=torch.cuda.get_device_name() if where.type == "cuda" else None,
         weights="random" if checkpoint is None else checkpoint.name,
-        rows=tuple(rows),
-        agreements=tuple(agreements),
-        absent=found.absent,
-        gflop=gflop,
+        rows=(),
+        agreements=(),
+        absent=(),
+        gflop=_gflop(net, feeds),
         matmul_tflops=_matmul_tflops() if where.type == "cuda" else None,
     )
+
+    def add(**more: tuple[Row | Agreement | Absent, ...]) -> None:
+        nonlocal found
+        found = replace(found, **{name: getattr(found, name) + new for name, new in more.items()})
+        keep(found)
+
+    def timed(way: str, run: Callable[[Feeds], object]) -> None:
+        report(f"timing {way}")
+        for batch in batches:
+            row = _row(way, run, feeds, batch, seconds)
+            report(f"  batch {batch}: {row.p50_ms:.2f} ms, {row.windows_per_s:.1f} windows/s")
+            add(rows=(row,))
+
+    def measure(engine: Engine) -> None:
+        add(agreements=(_agreement(engine),))
+        timed(engine.runtime.description, engine.runtime.run)
+
+    add(absent=on_each(folder, devices, measure, can_be_none=True).absent)
+    for way, run in _torch_ways(net.to(where), where):
+        try:
+            timed(way, run)
+        except RuntimeError as error:  # out of memory, or torch.compile finds no way
+            add(absent=(Absent(way, first_line(error)),))
+    return found
 
 
 def plot(comparison: Comparison, path: Path) -> None:
@@ -197,27 +206,18 @@ def _feeds(bundle: Bundle, most: int) -> Feeds:
     return {n: np.resize(array, (most, *array.shape[1:])) for n, array in few.items()}
 
 
-def _rows(
-    way: str,
-    run: Callable[[Feeds], object],
-    feeds: Feeds,
-    batches: Sequence[int],
-    seconds: float,
-) -> list[Row]:
-    rows = []
-    for batch in batches:
-        some = {name: np.ascontiguousarray(array[:batch]) for name, array in feeds.items()}
-        for _ in range(_WARM_UP):
-            run(some)
-        times: list[float] = []
-        stop = time.perf_counter() + seconds
-        while not times or time.perf_counter() < stop:
-            started = time.perf_counter()
-            run(some)
-            times.append(time.perf_counter() - started)
-        p50, p95 = (float(p) for p in np.percentile(times, [50, 95]))
-        rows.append(Row(way, batch, len(times), p50 * 1e3, p95 * 1e3, batch / p50))
-    return rows
+def _row(way: str, run: Callable[[Feeds], object], feeds: Feeds, batch: int, seconds: float) -> Row:
+    some = {name: np.ascontiguousarray(array[:batch]) for name, array in feeds.items()}
+    for _ in range(_WARM_UP):
+        run(some)
+    times: list[float] = []
+    stop = time.perf_counter() + seconds
+    while not times or time.perf_counter() < stop:
+        started = time.perf_counter()
+        run(some)
+        times.append(time.perf_counter() - started)
+    p50, p95 = (float(p) for p in np.percentile(times, [50, 95]))
+    return Row(way, batch, len(times), p50 * 1e3, p95 * 1e3, batch / p50)
 
 
 def _agreement(engine: Engine) -> Agreement:
@@ -243,11 +243,22 @@ def _net(bundle: Bundle, checkpoint: Path | None) -> Net:
 
 
 def _torch_ways(net: Net, where: torch.device) -> list[tuple[str, Callable[[Feeds], object]]]:
-    """Eager in fp32; and on a GPU in bf16, eager and compiled, which is what torch does best."""
+    """Eager in fp32 and bf16; and on a GPU compiled, which is what torch does best.
+
+    Pictures and poses go up from pinned memory, as TensorRT's do.
+    """
+    staged: dict[tuple[str, int], Tensor] = {}
+
+    def uploaded(name: str, array: FeedArray) -> Tensor:
+        given = torch.from_numpy(array)
+        if where.type == "cpu":
+            return given
+        pinned = staged.setdefault((name, len(array)), torch.empty_like(given, pin_memory=True))
+        return pinned.copy_(given).to(where, non_blocking=True)
 
     def way(module: Callable[..., object], dtype: torch.dtype) -> Callable[[Feeds], object]:
         def run(feeds: Feeds) -> list[NDArray[np.float32]]:
-            given = {n: torch.from_numpy(a).to(where) for n, a in feeds.items()}
+            given = {name: uploaded(name, array) for name, array in feeds.items()}
             is_low = dtype != torch.float32
             with torch.inference_mode(), torch.autocast(where.type, dtype, enabled=is_low):
                 outputs = module(**given)

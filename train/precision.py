@@ -5,10 +5,14 @@
 - Softmax, norms, activations, means, residual sums, attention's sum with the relative positions
   and the normalisation of pixels stay in fp32, and inputs and outputs are as in the fp32 graph: a
   runtime feeds every graph alike.
+- Where what is normed comes in few bits, the norm takes it so, and has its statistics in fp32
+  (`stash_type`, ONNX's default); a sum of two such values that only products read is the same
+  in few bits as in fp32 and rounded. Both save a pass through the GPU's memory.
 - Types are written into the graph (Cast nodes), since TensorRT 10 and later take them from there.
 - bf16 needs opset 22: earlier ones have no convolution in it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +63,8 @@ class _Lowering:
     constants: dict[str, TensorProto]
     is_float: set[str]
     """Names of the fp32 values of the old graph."""
+    readers: Mapping[str, list[NodeProto]]
+    """Of each value of the old graph."""
     low: set[str] = field(default_factory=set)
     """Names whose home is the low precision."""
     products: set[str] = field(default_factory=set)
@@ -73,7 +79,12 @@ class _Lowering:
         is_low = node.op_type in _PRODUCTS or (
             bool(carried)
             and self.low.issuperset(carried)
-            and (node.op_type in _MOVES or self._is_bias(node, carried))
+            and (
+                node.op_type in _MOVES
+                or node.op_type == "LayerNormalization"
+                or self._is_bias(node, carried)
+                or (node.op_type == "Add" and self._is_rounded(node.output[0]))
+            )
         )
         new = NodeProto()
         new.CopyFrom(node)
@@ -102,6 +113,15 @@ class _Lowering:
         if node.op_type != "Add" or not self.products.issuperset(carried):
             return False
         return all(len(self.constants[n].dims) == 1 for n in node.input if n in self.constants)
+
+    def _is_rounded(self, name: str) -> bool:
+        """Whether all that becomes of a value is an operand of products."""
+        readers = self.readers.get(name, [])
+        return bool(readers) and all(
+            reader.op_type in _PRODUCTS
+            or (reader.op_type in _MOVES and all(map(self._is_rounded, reader.output)))
+            for reader in readers
+        )
 
     def _lowered(self, name: str) -> str:
         if name in self.low:
@@ -153,7 +173,11 @@ def lower(model: onnx.ModelProto, precision: LowPrecision) -> onnx.ModelProto:
     floats = {v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT}
     constants = {t.name: t for t in graph.initializer}
     floats |= {name for name, t in constants.items() if t.data_type == TensorProto.FLOAT}
-    lowering = _Lowering(precision, constants, floats)
+    readers: dict[str, list[NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    lowering = _Lowering(precision, constants, floats, readers)
     for node in graph.node:
         lowering.add(node)
     lowering.finish([output.name for output in graph.output])

@@ -81,7 +81,8 @@ class TrtRuntime(Closing):
         self.description = f"TensorRT {trt.version} {self.precision} on {gpu.name}"
         self._device = f"cuda:{index}"
         self._batches = key.batches
-        self.max_batch = key.batches[-1]
+        # Two of the largest: one is copied while the other is computed.
+        self.max_batch = _SLOTS * key.batches[-1]
         self._trt = trt
         self._log = BuildLog()
         self._cuda = Cuda(index)

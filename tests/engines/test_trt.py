@@ -57,6 +57,7 @@ def test_every_batch_comes_back_in_order(
         machine.remove("cuda.bindings.driver")
     with TrtRuntime(load_bundle(tiny)) as runtime:
         assert machine.gpu.num_graphs == (6 if has_graphs else 0)  # 3 batches, 2 slots
+        assert runtime.max_batch == 16  # of the live loop's windows, two batches that overlap
         for b in (43, 1, 2, 8, 9, 16, 43):
             check(runtime, tiny, b, seed=b)
         assert (machine.gpu.num_launches > 0) == has_graphs

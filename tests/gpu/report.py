@@ -71,6 +71,7 @@ def _all_passed(steps: list[dict[str, Any]]) -> bool:
 
 def _finish(out: Path) -> None:
     steps = _steps(out)
+    bench, cameras = _json(out / "bench.json"), _last_json(out / "cameras.log")
     report = {
         "gpu": _first_line(out / "gpu.log") if steps[0]["passed"] else None,
         "passed": steps[0]["passed"] and _all_passed(steps),
@@ -81,8 +82,9 @@ def _finish(out: Path) -> None:
         "is_changed": bool(_output("git", "status", "--porcelain", "--untracked-files=no")),
         "platform": platform.platform(),
         "packages": _packages(out),
-        "bench": _json(out / "bench.json"),
-        "cameras": _last_json(out / "cameras.log"),
+        "goals": goals(bench, cameras),
+        "bench": bench,
+        "cameras": cameras,
         "steps": steps,
     }
     path = out / "report.json"
@@ -90,7 +92,58 @@ def _finish(out: Path) -> None:
     summary = [f"gpu: {report['gpu'] or 'none'}", f"passed: {', '.join(_passed(steps)) or '-'}"]
     summary += [f"FAILED: {name}" for name in report["failed"]]
     summary += [f"not run: {name}: {why}" for name, why in report["not_run"].items()]
+    summary += [
+        f"goal {'not measured' if g['met'] is None else 'met' if g['met'] else 'MISSED'}: "
+        f"{g['goal']}" + ("" if g["got"] is None else f": {g['got']:.3g}")
+        for g in report["goals"]
+    ]
     sys.stdout.write("\n" + "\n".join([*summary, str(path)]) + "\n")
+
+
+def goals(bench: Any, cameras: Any) -> list[dict[str, Any]]:
+    """What is asked of TensorRT on an H200 with the full-size `joint` bundle, and what came out.
+
+    Args:
+        bench: `bench.json`, or None.
+        cameras: what `tests.gpu.cameras` printed, or None.
+    """
+    rows = bench["rows"] if bench else []
+    ours = [row for row in rows if _is_ours(row)]
+    agreed = [a["agreement"] for a in (bench or {}).get("agreements", ()) if _is_ours(a)]
+    ms = _fastest(ours, batch=1)
+    shares = [row["share_of_peak"] for row in ours if row["share_of_peak"] is not None]
+
+    def times_as_fast(way: str) -> float | None:
+        other = _fastest([row for row in rows if row["way"].startswith(way)], batch=1)
+        return None if ms is None or other is None else other / ms
+
+    is_ours = str((cameras or {}).get("runtime")).startswith("TensorRT")
+    asked: list[tuple[str, float | None, float, bool]] = [
+        ("ms for one window, at most 3", ms, 3.0, False),
+        ("times torch eager fp32, at least 6", times_as_fast("torch eager fp32"), 6, True),
+        ("times torch eager bf16, at least 6", times_as_fast("torch eager bf16"), 6, True),
+        ("times torch.compile, at least 1.5", times_as_fast("torch.compile"), 1.5, True),
+        ("of the bf16 product's rate, at least 0.25", max(shares, default=None), 0.25, True),
+        ("of top-1 agrees with torch, 1", min(agreed, default=None), 1.0, True),
+        ("ms of age, 95 % of 32 cameras, at most 60", cameras["age_p95_ms"] if is_ours else None,
+         60.0, False),
+    ]  # fmt: skip
+    return [
+        {
+            "goal": goal,
+            "got": got,
+            "met": None if got is None else (got >= wanted if is_least else got <= wanted),
+        }
+        for goal, got, wanted, is_least in asked
+    ]
+
+
+def _is_ours(row: dict[str, Any]) -> bool:
+    return str(row["way"]).startswith("TensorRT")
+
+
+def _fastest(rows: list[dict[str, Any]], *, batch: int) -> float | None:
+    return min((row["p50_ms"] for row in rows if row["batch"] == batch), default=None)
 
 
 def _passed(steps: list[dict[str, Any]]) -> list[str]:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import PROJECT
-from tests.gpu.report import main
+from tests.gpu.report import goals, main
 
 RUN = PROJECT / "tests" / "gpu" / "run.sh"
 
@@ -43,3 +43,28 @@ def test_the_report_says_what_failed_and_what_did_not_run(tmp_path: Path) -> Non
     assert (report["ran"], report["failed"]) == (["gpu", "tests", "verify"], ["verify"])
     assert report["not_run"] == {"install": "PYTHON names an environment"}
     assert (report["cameras"], report["bench"]) == ({"age_p95_ms": 12.5}, None)
+
+
+def test_goals_are_of_tensorrt_alone_and_what_was_not_measured_is_not_met() -> None:
+    assert {goal["met"] for goal in goals(None, None)} == {None}
+
+    def row(way: str, batch: int, ms: float, share: float | None) -> dict[str, object]:
+        return {"way": way, "batch": batch, "p50_ms": ms, "share_of_peak": share}
+
+    rows = [
+        row("TensorRT 11.4 fp16 on H200", 1, 2.0, 0.1),
+        row("TensorRT 11.4 fp16 on H200", 32, 20.0, 0.3),
+        row("ONNX Runtime CUDA fp16 on H200", 1, 1.0, 0.9),
+        row("torch eager fp32 GPU", 1, 14.0, 0.01),
+        row("torch eager bf16 GPU", 1, 10.0, 0.01),
+    ]
+    agreements = [
+        {"way": "TensorRT 11.4 fp16 on H200", "agreement": 1.0},
+        {"way": "ONNX Runtime CUDA fp16 on H200", "agreement": 0.5},
+    ]
+    cameras = {"runtime": "TensorRT 11.4 fp16 on H200", "age_p95_ms": 61.0}
+    found = goals({"rows": rows, "agreements": agreements}, cameras)
+    assert [goal["got"] for goal in found] == [2.0, 7.0, 5.0, None, 0.3, 1.0, 61.0]
+    assert [goal["met"] for goal in found] == [True, True, False, None, True, True, False]
+    other = goals({"rows": rows[2:], "agreements": []}, cameras | {"runtime": "ONNX Runtime CUDA"})
+    assert {goal["met"] for goal in other} == {None}

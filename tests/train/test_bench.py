@@ -1,6 +1,7 @@
 """Runtimes beside torch in one run: what is measured, written and drawn."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -78,11 +79,49 @@ def test_the_plot_has_a_line_for_each_way(tmp_path: Path) -> None:
     assert drawn("torch eager", "TensorRT") > 1.3 * drawn("torch eager")
 
 
-def test_the_share_of_the_peak_is_that_of_the_best_throughput() -> None:
+def test_each_row_says_its_share_of_the_peak() -> None:
     rows = (Row("a", 1, 9, 1, 1, 1000.0), Row("b", 8, 9, 1, 1, 2000.0))
     on_gpu = Comparison("b", "CPU", "GPU", "random", rows, (), (), 100.0, 800.0)
-    assert on_gpu.share_of_peak == 0.25
-    assert "25% of that" in on_gpu.to_table()
+    assert [row["share_of_peak"] for row in json.loads(on_gpu.to_json())["rows"]] == [0.125, 0.25]
+    assert "2000.0    25.0%" in on_gpu.to_table()
+    assert "800 TFLOP/s" in on_gpu.to_table()
+    on_cpu = replace(on_gpu, gpu=None, matmul_tflops=None)
+    assert "%" not in on_cpu.to_table()
+
+
+@pytest.mark.usefixtures("_two_tasks")
+def test_without_any_device_torch_is_timed_all_the_same(tiny: Path) -> None:
+    for devices in (["ort-cuda:7"], ["ort-cuda:7", "cuda:7"]):
+        found = compare(tiny, devices, batches=[1], seconds=0.01)
+        assert [a.device for a in found.absent] == devices
+        assert {row.way.split()[0] for row in found.rows} == {"torch"}
+    with pytest.raises(RuntimeUnavailable, match="'cuba'"):
+        compare(tiny, ["cuba"], batches=[1], seconds=0.01)
+
+
+class Fragile(TwoTasks):
+    """Has no room for four windows."""
+
+    def forward(self, **feeds: Tensor) -> tuple[Tensor, Tensor]:
+        if len(feeds["pose"]) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+        return super().forward(**feeds)
+
+
+def test_what_fails_takes_no_figure_with_it(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(train.bench, "_net", lambda bundle, checkpoint: Fragile())
+    kept: list[Comparison] = []
+    found = compare(tiny, ["ort"], batches=[1, 4], seconds=0.01, keep=kept.append)
+    assert [row.batch for row in found.rows] == [1, 4, 1, 1]
+    assert [(a.device, a.why) for a in found.absent] == [
+        ("torch eager fp32 CPU", "CUDA out of memory."),
+        ("torch eager bf16 CPU", "CUDA out of memory."),
+    ]
+    numbers = [len(k.rows) for k in kept]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {0, 1, 2, 3, 4}
 
 
 def test_a_bundle_whose_recipe_is_not_ours_is_refused(tiny: Path) -> None:

@@ -131,7 +131,7 @@ def test_what_attention_multiplies_is_aligned_and_the_padding_changes_nothing() 
     wide, narrow = (dataclasses.replace(SMALL, dims=dims) for dims in ((32, 64), (36, 72)))
     for config, zeros in ((wide, 4), (narrow, 0)):
         model = spread(MViT(config)).eval()
-        attention = model.blocks[0].attn
+        attention = model.get_submodule("blocks.0.attn")
         assert isinstance(attention, PooledAttention)
         k_grid = pooled_grid((4, 16, 16), attention.kv_stride)
         assert k_grid == (4, 4, 4)

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     require("bench", ("torch",))
     from engines.bundle import load_bundle
     from engines.errors import RuntimeUnavailable
-    from train.bench import compare, plot
+    from train.bench import Comparison, compare, plot
     from train.out_paths import check_file, check_folder
 
     if arguments.out is not None:  # not after the last figure
@@ -49,19 +49,23 @@ def run(arguments: argparse.Namespace) -> None:
     def report(step: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
 
-    comparison = compare(
-        arguments.bundle,
-        arguments.device or ["all"],
-        batches=batches,
-        seconds=arguments.seconds,
-        checkpoint=arguments.init,
-        report=report,
-    )
-    print(comparison.to_table())
-    if arguments.out is not None:
-        try:
-            (arguments.out / "bench.json").write_text(comparison.to_json(), encoding="utf-8")
+    def keep(found: Comparison) -> None:
+        if arguments.out is not None:
+            (arguments.out / "bench.json").write_text(found.to_json(), encoding="utf-8")
+
+    try:
+        comparison = compare(
+            arguments.bundle,
+            arguments.device or ["all"],
+            batches=batches,
+            seconds=arguments.seconds,
+            checkpoint=arguments.init,
+            report=report,
+            keep=keep,
+        )
+        if arguments.out is not None:
             plot(comparison, arguments.out / "bench.png")
-        except OSError as error:
-            why = error.strerror or error
-            raise RuntimeUnavailable(f"{arguments.out}: cannot be written ({why})") from None
+    except OSError as error:
+        why = error.strerror or error
+        raise RuntimeUnavailable(f"{arguments.out}: cannot be written ({why})") from None
+    print(comparison.to_table())

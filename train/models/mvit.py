@@ -241,8 +241,8 @@ class PooledAttention(nn.Module):
         position_BGNP = self._positions(q_BGND[:, :, 1:], q_grid, k_grid)
         one_hot_NP = one_hot_positions(k_grid, k_BGND)
         key_position_BGNP = one_hot_NP.expand(*k_BGND.shape[:2], *one_hot_NP.shape)
-        query = torch.cat((q_BGND * self.scale, position_BGNP), 3)
-        key = torch.cat((k_BGND, key_position_BGNP), 3)
+        query = torch.cat((q_BGND, position_BGNP), 3)
+        key = torch.cat((k_BGND * self.scale, key_position_BGNP), 3)  # far fewer than queries
         attention = (query @ key.transpose(2, 3)).softmax(3)
         # Residual pooling leaves the class token alone.
         y_BGND = attention @ v_BGND + F.pad(q_BGND[:, :, 1:], (0, 0, 1, 0))
