@@ -145,17 +145,7 @@ def compare(
     net = _net(bundle, checkpoint)
     feeds = _feeds(bundle, max(batches))
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = Comparison(
-        bundle=bundle.manifest.id,
-        processor=processor_name(),
-        gpu=torch.cuda.get_device_name() if where.type == "cuda" else None,
-        weights="random" if checkpoint is None else checkpoint.name,
-        rows=(),
-        agreements=(),
-        absent=(),
-        gflop=_gflop(net, feeds),
-        matmul_tflops=_matmul_tflops() if where.type == "cuda" else None,
-    )
+    found = _nothing_yet(bundle, net, feeds, where, checkpoint)
 
     def add(**more: tuple[Row | Agreement | Absent, ...]) -> None:
         nonlocal found
@@ -180,6 +170,23 @@ def compare(
         except RuntimeError as error:  # out of memory, or torch.compile finds no way
             add(absent=(Absent(way, first_line(error)),))
     return found
+
+
+def _nothing_yet(
+    bundle: Bundle, net: Net, feeds: Feeds, where: torch.device, checkpoint: Path | None
+) -> Comparison:
+    is_gpu = where.type == "cuda"
+    return Comparison(
+        bundle=bundle.manifest.id,
+        processor=processor_name(),
+        gpu=torch.cuda.get_device_name() if is_gpu else None,
+        weights="random" if checkpoint is None else checkpoint.name,
+        rows=(),
+        agreements=(),
+        absent=(),
+        gflop=_gflop(net, feeds),
+        matmul_tflops=_matmul_tflops() if is_gpu else None,
+    )
 
 
 def plot(comparison: Comparison, path: Path) -> None:
