@@ -13,9 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from engines.bench import processor_name, stand_in_window
 from engines.bundle import Bundle, load_bundle
@@ -24,11 +21,12 @@ from engines.errors import RuntimeUnavailable
 from engines.preprocess import preprocess
 from engines.runtimes import first_line
 from engines.side_by_side import Absent, on_each
-from engines.tensor_specs import FeedArray, Feeds
+from engines.tensor_specs import Feeds
 from engines.verify import verify
 from train.checkpoint import load_checkpoint, load_weights
 from train.models.heads import Net, build_net
 from train.recipes import RECIPES, fed_floats
+from train.torch_ways import gflop_of, matmul_tflops, torch_ways
 
 _WARM_UP = 3
 
@@ -164,7 +162,7 @@ def compare(
         timed(engine.runtime.description, engine.runtime.run)
 
     add(absent=on_each(folder, devices, measure, can_be_none=True).absent)
-    for way, run in _torch_ways(net.to(where), where):
+    for way, run in torch_ways(net.to(where), where):
         try:
             timed(way, run)
         except RuntimeError as error:  # out of memory, or torch.compile finds no way
@@ -184,8 +182,8 @@ def _nothing_yet(
         rows=(),
         agreements=(),
         absent=(),
-        gflop=_gflop(net, feeds),
-        matmul_tflops=_matmul_tflops() if is_gpu else None,
+        gflop=gflop_of(net, feeds),
+        matmul_tflops=matmul_tflops() if is_gpu else None,
     )
 
 
@@ -247,58 +245,3 @@ def _net(bundle: Bundle, checkpoint: Path | None) -> Net:
     if checkpoint is not None:
         load_weights(net, load_checkpoint(checkpoint, recipe), str(checkpoint))
     return net
-
-
-def _torch_ways(net: Net, where: torch.device) -> list[tuple[str, Callable[[Feeds], object]]]:
-    """Eager in fp32 and bf16; and on a GPU compiled, which is what torch does best.
-
-    Pictures and poses go up from pinned memory, as TensorRT's do.
-    """
-    staged: dict[tuple[str, int], Tensor] = {}
-
-    def uploaded(name: str, array: FeedArray) -> Tensor:
-        given = torch.from_numpy(array)
-        if where.type == "cpu":
-            return given
-        pinned = staged.setdefault((name, len(array)), torch.empty_like(given, pin_memory=True))
-        return pinned.copy_(given).to(where, non_blocking=True)
-
-    def way(module: Callable[..., object], dtype: torch.dtype) -> Callable[[Feeds], object]:
-        def run(feeds: Feeds) -> list[NDArray[np.float32]]:
-            given = {name: uploaded(name, array) for name, array in feeds.items()}
-            is_low = dtype != torch.float32
-            with torch.inference_mode(), torch.autocast(where.type, dtype, enabled=is_low):
-                outputs = module(**given)
-            assert isinstance(outputs, tuple)
-            return [output.float().cpu().numpy() for output in outputs]
-
-        return run
-
-    device = "GPU" if where.type == "cuda" else "CPU"
-    ways = [
-        (f"torch eager fp32 {device}", way(net, torch.float32)),
-        (f"torch eager bf16 {device}", way(net, torch.bfloat16)),
-    ]
-    if where.type == "cuda":
-        # One graph for all batch sizes would be slower: each size is compiled for itself.
-        compiled = torch.compile(net, mode="max-autotune", dynamic=False)
-        ways.append((f"torch.compile bf16 {device}", way(compiled, torch.bfloat16)))
-    return ways
-
-
-def _gflop(net: Net, feeds: Feeds) -> float:
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        net(**{name: torch.from_numpy(array[:1]) for name, array in feeds.items()})
-    return counter.get_total_flops() / 1e9
-
-
-def _matmul_tflops(size: int = 8192, calls: int = 20) -> float:
-    a = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
-    torch.cuda.synchronize()
-    best = float("inf")
-    for _ in range(calls):
-        started = time.perf_counter()
-        a @ a
-        torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best / 1e12
