@@ -11,9 +11,10 @@ from engines.build_progress import BuildProgress
 from engines.bundle import Bundle
 from engines.errors import BundleError, CompileError, DigestError, PlanMissing, PlanTampered
 from engines.gpu import Gpu, dotted, find_gpu
+from engines.load_trt import load_tensorrt
 from engines.plan_cache import PlanCache, PlanKey, user_plan_cache
 from engines.runtimes.cuda import Cuda
-from engines.trt_versions import Build, TensorRt, load_tensorrt
+from engines.trt_versions import Build, TensorRt
 
 _LOG = logging.getLogger(__name__)
 BATCHES = (1, 4, 16)
@@ -61,7 +62,8 @@ def compile_plan(
         GpuError: something happened to the GPU.
         KeyboardInterrupt: after Ctrl-C, once TensorRT has ended.
     """
-    gpu, trt, cache = find_gpu(index), load_tensorrt(), cache or user_plan_cache()
+    gpu, cache = find_gpu(index), cache or user_plan_cache()
+    trt = load_tensorrt(gpu.capability)
     sizes = tuple(sorted(set(batches)))
     if not sizes or sizes[0] < 1 or sizes[-1] > _MOST:
         raise CompileError(f"Batches of {list(batches)}: expected sizes from 1 to {_MOST}")

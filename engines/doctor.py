@@ -12,10 +12,10 @@ from engines.bundle import load_bundle
 from engines.engine import open_engine
 from engines.errors import LibraryMissing, NoGpu, PlanMissing, TellsError
 from engines.gpu import find_gpus
+from engines.load_trt import load_tensorrt
 from engines.plan_cache import user_plan_cache
 from engines.runtimes.cuda import Cuda
 from engines.side_by_side import EVERY_DEVICE
-from engines.trt_versions import load_tensorrt
 from engines.verify import verify
 
 State = Literal["ok", "missing", "failed"]
@@ -118,7 +118,7 @@ def _onnxruntime() -> str:
 
 
 def _tensorrt(*, starts: bool) -> str:
-    trt = load_tensorrt()
+    trt = load_tensorrt(find_gpus()[0].capability if starts else None)
     if starts:
         log = BuildLog()
         logger = logger_into(log, trt.module)

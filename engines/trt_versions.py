@@ -16,7 +16,7 @@ Alike in all: `execute_async_v3`, tensors by name, profiles, memory pools, timin
 RTX); uint8 for a network's inputs alone, where a Cast to a float follows.
 """
 
-import importlib
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +40,7 @@ _FP32_MARK = "_fp32"
 `--opset 16` marks the parts of norms so."""
 
 
-_RTX = "tensorrt_rtx"
+RTX = "tensorrt_rtx"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TensorRt:
         self.module = module
         self.version: str = module.__version__
         self._parts = tuple(int(p) for p in self.version.split(".")[:3] if p.isdigit())
-        self.is_rtx: bool = module.__name__ == _RTX
+        self.is_rtx: bool = module.__name__ == RTX
         if self.is_rtx:
             self.version, self._parts = f"for RTX {self.version}", _ALWAYS_TYPED_SINCE
         if self._parts < OLDEST:
@@ -157,6 +157,15 @@ class TensorRt:
             GraphMismatch: the parser does not read the graph.
             CompileError: the builder finds no way, or the GPU's memory does not suffice.
         """
+        try:
+            return self._build(wanted, progress)
+        except BaseException as error:
+            # The traceback's frames hold TensorRT's objects. Collected later as garbage, perhaps
+            # while TensorRT logs, they wait for a lock that it holds: seen with TensorRT for RTX.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    def _build(self, wanted: Build, progress: BuildProgress) -> tuple[bytes | None, bytes]:
         log = BuildLog()
         logger = logger_into(log, self.module)
         try:
@@ -271,28 +280,3 @@ def _fix_batch(network: Any, batch: int) -> None:
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
         tensor.shape = (batch, *tuple(tensor.shape)[1:])
-
-
-def load_tensorrt() -> TensorRt:
-    """The installed TensorRT, else the TensorRT for RTX.
-
-    Raises:
-        LibraryMissing: neither is installed, it does not load, or is too old.
-    """
-    try:
-        try:
-            return TensorRt(importlib.import_module("tensorrt"))
-        except ModuleNotFoundError:
-            return TensorRt(importlib.import_module(_RTX))
-    except ModuleNotFoundError:
-        raise LibraryMissing(
-            "TensorRT is not installed: run `python -m pip install tensorrt` (it needs NVIDIA's "
-            "package index; `tensorrt-rtx`, for GeForce RTX and RTX PRO, does not), or use "
-            "--device ort-cuda:0"
-        ) from None
-    except (ImportError, OSError, AttributeError, RuntimeError) as error:
-        first = " ".join(str(error).split())[:160]
-        raise LibraryMissing(
-            f"TensorRT is installed but does not load ({first}): install the build that fits "
-            f"this machine's CUDA, or use --device ort-cuda:0"
-        ) from None

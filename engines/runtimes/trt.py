@@ -21,6 +21,7 @@ from engines.closing import Closing
 from engines.compile import find_plan
 from engines.errors import GpuError, PlanTampered
 from engines.gpu import find_gpu
+from engines.load_trt import load_tensorrt
 from engines.plan_cache import PlanCache, user_plan_cache
 from engines.runtimes import (
     Floats,
@@ -34,7 +35,6 @@ from engines.runtimes.batches import cut
 from engines.runtimes.cuda import Cuda, out_of_memory
 from engines.runtimes.cuda_graphs import CudaGraph, load_graphs
 from engines.tensor_specs import Feeds
-from engines.trt_versions import load_tensorrt
 
 _LOG = logging.getLogger(__name__)
 _SLOTS = 2
@@ -75,7 +75,8 @@ class TrtRuntime(Closing):
         precision: Precision | None = None,
         cache: PlanCache | None = None,
     ) -> None:
-        gpu, trt, cache = find_gpu(index), load_tensorrt(), cache or user_plan_cache()
+        gpu, cache = find_gpu(index), cache or user_plan_cache()
+        trt = load_tensorrt(gpu.capability)
         key, plan = find_plan(bundle, gpu, trt, precision, cache)
         self.precision: Precision = key.precision  # type: ignore[assignment]  # `find_plan` asked
         self.description = f"TensorRT {trt.version} {self.precision} on {gpu.name}"

@@ -230,8 +230,16 @@ class FakeNvml:
 class FakeLibcuda:
     """The driver's library with one GPU, called as through ctypes."""
 
-    def __init__(self, *, init: int = 0, count: int = 1, version: int = 13000) -> None:
+    def __init__(
+        self,
+        *,
+        init: int = 0,
+        count: int = 1,
+        version: int = 13000,
+        capability: tuple[int, int] = (9, 0),
+    ) -> None:
         self.init, self.count, self.version = init, count, version
+        self.capability = capability
 
     def cuInit(self, flags: int) -> int:  # noqa: N802
         return self.init
@@ -257,5 +265,5 @@ class FakeLibcuda:
         return 0
 
     def cuDeviceGetAttribute(self, out: Any, attribute: int, device: Any) -> int:  # noqa: N802
-        out._obj.value = {75: 9, 76: 0}[attribute]
+        out._obj.value = self.capability[attribute - 75]
         return 0

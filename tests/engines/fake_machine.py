@@ -63,6 +63,7 @@ class FakeMachine:
         """NVIDIA's TensorRT for RTX, which is installed, in the fake's place: it needs no GPU."""
         self.remove("tensorrt")
         self._patch.delitem(sys.modules, "tensorrt_rtx")
+        self.install_driver(FakeLibcuda(capability=(12, 0)))
 
     def remove(self, library: str) -> None:
         """As if a library were not installed."""

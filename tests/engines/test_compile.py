@@ -24,7 +24,8 @@ from engines.errors import (
     RuntimeUnavailable,
 )
 from engines.gpu import find_gpu
-from engines.trt_versions import TensorRt, load_tensorrt
+from engines.load_trt import load_tensorrt
+from engines.trt_versions import TensorRt
 from tests.conftest import PROJECT
 from tests.engines.fake_cuda import FakeGpu, FakeLibcuda
 from tests.engines.fake_machine import FakeMachine
@@ -288,7 +289,7 @@ def test_the_gpu_s_libraries_are_imported_where_they_are_wrapped_only() -> None:
         )
     }
     assert found == {
-        ("trt_versions.py", "tensorrt"),
+        ("load_trt.py", "tensorrt"),
         (str(Path("runtimes", "cuda.py")), "pycuda"),
         (str(Path("runtimes", "cuda_graphs.py")), "cuda"),
         ("doctor.py", "pycuda"),

@@ -7,6 +7,7 @@ timing caches, loggers. The GPU, its driver and pycuda are fakes; no plan is run
 import importlib
 import os
 import signal
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ import pytest
 
 from engines.bundle import load_bundle, sha256_of
 from engines.compile import compile_plan, find_plan
-from engines.errors import CompileError, GraphMismatch
+from engines.errors import CompileError, GraphMismatch, LibraryMissing
 from engines.gpu import find_gpu
-from engines.trt_versions import load_tensorrt
+from engines.load_trt import load_tensorrt
 from tests.conftest import missing
+from tests.engines.fake_cuda import FakeLibcuda
 from tests.engines.fake_machine import FakeMachine
 from tests.engines.tiny_bundle import write_tiny_bundle
 
@@ -64,6 +66,13 @@ def test_every_graph_that_export_writes_becomes_a_plan(
     assert compile_plan(bundle, precision=precision, batches=batches).was_cached
 
 
+def test_a_gpu_that_it_does_not_serve_is_refused(machine: FakeMachine, tiny: Path) -> None:
+    machine.install_driver(FakeLibcuda(capability=(9, 0)))
+    with pytest.raises(LibraryMissing, match=r"for RTX .* compute capability 9\.0: .*ort-cuda"):
+        compile_plan(load_bundle(tiny))
+    assert load_tensorrt().is_rtx
+
+
 def test_ctrl_c_ends_a_real_build(machine: FakeMachine, tiny: Path) -> None:
     def interrupted(share: float) -> None:
         if 0 < share < 1 and not sent:
@@ -83,6 +92,10 @@ def test_what_the_real_parser_does_not_read_is_one_line(
     with pytest.raises(GraphMismatch, match="cannot read this graph") as caught:
         compile_plan(load_bundle(write_graph(tmp_path / "junk", b"\x08junk")))
     assert "\n" not in str(caught.value)
+    # Garbage that is collected while TensorRT logs would wait for its lock for ever.
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
+    held = [value for frame in frames for value in frame.f_locals.values()]
+    assert [value for value in held if type(value).__module__.startswith("tensorrt_rtx")] == []
     model = onnx.load(tiny / "model.onnx")
     model.graph.node[0].op_type = "NoSuchOperator"
     folder = write_graph(tmp_path / "unknown", model.SerializeToString())

@@ -65,7 +65,8 @@ else
   step install "${pip[@]}" -e ".[dev]" || finish 1
   step install-pycuda "${pip[@]}" pycuda
   step install-cuda-bindings "${pip[@]}" cuda-bindings
-  step install-tensorrt "${pip[@]}" tensorrt || step install-tensorrt-rtx "${pip[@]}" tensorrt-rtx-cu13
+  step install-tensorrt "${pip[@]}" tensorrt ||
+    { grep -q RTX "$out/gpu.log" && step install-tensorrt-rtx "${pip[@]}" tensorrt-rtx-cu13; }
   # The same module from two packages: the one with CUDA has to be the last.
   step remove-onnxruntime "$python" -m pip uninstall --yes onnxruntime
   step install-onnxruntime-gpu "${pip[@]}" onnxruntime-gpu ||
