@@ -139,6 +139,25 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _describe(manifest: Manifest) -> dict[str, object]:
+    """What made the predictions, and all that it takes to read their numbers."""
+    source = manifest.source
+    return {
+        "id": manifest.id, "tasks": list(manifest.tasks), "data": source.data,
+        "untrained": source.is_untrained, "revision": source.revision,
+        "min_coverage": manifest.window.min_coverage,
+        "outputs": {
+            o.task: {
+                "kind": o.kind,
+                "class_names": list(o.class_names),
+                "background": None if o.background is None else o.class_names[o.background],
+                "thresholds": asdict(o.thresholds),
+            }
+            for o in manifest.outputs
+        },
+    }  # fmt: skip
+
+
 def _as_json(record: RunRecord) -> dict[str, object]:
     factor = record.real_time_factor
     return {
@@ -148,11 +167,7 @@ def _as_json(record: RunRecord) -> dict[str, object]:
         "first_frame": record.first_frame,
         "ended": record.ended,
         "source": record.source,
-        "bundles": [
-            {"id": m.id, "tasks": list(m.tasks), "data": m.source.data,
-             "untrained": m.source.is_untrained, "revision": m.source.revision}
-            for m in record.bundles
-        ],
+        "bundles": [_describe(m) for m in record.bundles],
         "device": record.device,
         "runtime": record.runtime,
         "counts": asdict(record.counts),

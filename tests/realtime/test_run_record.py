@@ -56,6 +56,21 @@ def test_run_json_says_what_ran_and_is_rewritten_when_it_ends(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+def test_run_json_names_the_numbers_of_the_predictions(tmp_path: Path) -> None:
+    write_run_json(tmp_path, RECORD)
+    bundle = json.loads((tmp_path / "run.json").read_text())["bundles"][0]
+    gestures, emotion = tiny_manifest().outputs
+    said = bundle["outputs"]["micro_gesture"]
+    assert said["class_names"] == list(gestures.class_names)
+    assert gestures.background is not None
+    assert said["background"] == gestures.class_names[gestures.background]
+    assert bundle["outputs"]["emotion"] == {
+        "kind": "state", "class_names": list(emotion.class_names), "background": None,
+        "thresholds": {"on": emotion.thresholds.on, "off": emotion.thresholds.off},
+    }  # fmt: skip
+    assert bundle["min_coverage"] == tiny_manifest().window.min_coverage
+
+
 def test_the_versions_of_what_computes_are_known() -> None:
     found = versions()
     needed = {"tells", "openvino", "mediapipe", "opencv-python", "av", "numpy"}
