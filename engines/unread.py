@@ -1,8 +1,12 @@
 """stderr that outlives its reader: progress bars and log lines must not end hours of work."""
 
+import errno
 import os
 import sys
 from typing import Any, TextIO
+
+_GONE = (errno.EPIPE, errno.EIO)
+"""Nobody reads any more: of a pipe, of a terminal that was closed."""
 
 
 class Unread:
@@ -15,19 +19,21 @@ class Unread:
         """As ever, but what nobody reads is lost; how many characters were taken."""
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            self._lose()
+        except OSError as error:
+            self._lose(error)
             return len(text)
 
     def flush(self) -> None:
         """As ever, but what nobody reads is lost."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._lose()
+        except OSError as error:
+            self._lose(error)
 
-    def _lose(self) -> None:
+    def _lose(self, error: OSError) -> None:
         """What is left in the buffer, and all that follows, goes nowhere."""
+        if error.errno not in _GONE:
+            raise error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

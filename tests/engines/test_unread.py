@@ -1,5 +1,7 @@
 """Unread: stderr outlives its reader."""
 
+import errno
+import io
 import os
 import sys
 
@@ -21,6 +23,28 @@ def test_what_nobody_reads_is_lost_and_nothing_else() -> None:
             stream.flush()
         assert stream.fileno() == pipe.fileno()
     assert pipe.closed  # and its last flush did not fail
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such terminals elsewhere")
+def test_a_terminal_that_was_closed_ends_nothing() -> None:
+    ours, theirs = os.openpty()
+    with open(theirs, "w", encoding="utf-8", buffering=1) as terminal:
+        os.close(ours)
+        stream = Unread(terminal)
+        stream.write("unseen\n")
+        stream.flush()
+
+
+class Full(io.StringIO):
+    """A stream whose disk is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_not_mistaken_for_a_reader_that_has_gone() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        Unread(Full()).write("too much\n")
 
 
 def test_it_is_put_in_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
