@@ -67,6 +67,8 @@ class Recording:
             started=_now(),
         )
         outputs = [spec.output for spec in lineup.tasks]
+        self._states = [output.task for output in outputs if output.kind == "state"]
+        self._hop_s = lineup.config.hop_s
         self._tally, self._timeline = Tally(), Timeline(outputs, truth)
         self._overlay = Overlay(outputs, truth) if has_video else None
         self._video: VideoSink | None = None
@@ -87,10 +89,11 @@ class Recording:
                 self._video = stack.enter_context(
                     VideoSink(self._folder / VIDEO_FILE, self._overlay.draw, is_endless=is_endless)
                 )
-            self._sinks = (
-                stack.enter_context(CsvSink(self._folder / EVENTS_FILE)),
-                stack.enter_context(JsonlSink(self._folder / PREDICTIONS_FILE)),
+            self._events = stack.enter_context(
+                CsvSink(self._folder / EVENTS_FILE, states=self._states, hop_s=self._hop_s)
             )
+            predictions = stack.enter_context(JsonlSink(self._folder / PREDICTIONS_FILE))
+            self._sinks = (self._events, predictions)
             write_run_json(self._folder, self._record)
             self._stack = stack.pop_all()
         return self
@@ -117,8 +120,10 @@ class Recording:
     def summary(self) -> str:
         """What lies in the folder, in a line or two for people; to be asked after the end."""
         c, video = self._tally.counts, f"{VIDEO_FILE}, " if self._overlay is not None else ""
+        states = f", {self._events.num_states} intervals of {', '.join(self._states)}"
         text = (
-            f"{self._folder}: {video}{TIMELINE_FILE}, {EVENTS_FILE} ({c.events} events), "
+            f"{self._folder}: {video}{TIMELINE_FILE}, "
+            f"{EVENTS_FILE} ({c.events} events{states if self._states else ''}), "
             f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
         )
         if not c.predictions:

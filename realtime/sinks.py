@@ -4,9 +4,6 @@ All write to their final names as they go, so that a crash or a full disk costs 
 most: text files hold whole lines only, and the video is a fragmented MP4 meanwhile.
 """
 
-import csv
-import io
-import json
 import os
 import struct
 from collections.abc import Callable
@@ -24,11 +21,10 @@ from av.video.reformatter import ColorRange
 from engines.closing import Closing
 from realtime.errors import OutputError
 from realtime.output_folder import prepare_output, unwritable
-from realtime.records import Image, Prediction, Snapshot
+from realtime.records import Image, Snapshot
+from realtime.text_sinks import EVENT_COLUMNS, CsvSink, JsonlSink
 
 __all__ = ["EVENT_COLUMNS", "CsvSink", "JsonlSink", "Sink", "VideoSink", "prepare_output"]
-
-EVENT_COLUMNS = ("task", "label", "start_s", "apex_s", "end_s", "peak")
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
@@ -52,106 +48,6 @@ class Sink(Protocol):
     def write(self, snapshot: Snapshot) -> None:
         """Keep what this sink keeps of `snapshot`."""
         ...
-
-
-class _LineFile:
-    """A text file to which whole lines are appended, each in the file before the next begins."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._file = path.open("xb", buffering=0)
-        except FileExistsError:
-            raise OutputError(f"{path} exists already: name another folder with --out") from None
-        except OSError as error:
-            raise unwritable(path, error) from None
-        self._length = 0
-
-    def append(self, line: str) -> None:
-        """Write one line; `line` ends in a newline.
-
-        Raises:
-            OutputError: it could not be written whole; the file ends after the last whole line.
-        """
-        rest = memoryview(line.encode())
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self._file.truncate(self._length)
-            raise unwritable(self._path, error) from None
-        self._length += len(line.encode())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _LineSink:
-    """What the two text sinks share: opening and closing their file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = _LineFile(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-
-class JsonlSink(_LineSink):
-    """`predictions.jsonl`: one JSON object a line for each prediction."""
-
-    def write(self, snapshot: Snapshot) -> None:
-        """Append the snapshot's predictions.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        for prediction in snapshot.predictions:
-            self._file.append(json.dumps(_as_json(prediction), ensure_ascii=False) + "\n")
-
-
-def _as_json(prediction: Prediction) -> dict[str, object]:
-    return {
-        "source": prediction.source,
-        "task": prediction.task,
-        "start": round(prediction.start, 4),
-        "end": round(prediction.end, 4),
-        "at": round(prediction.at, 4),
-        "probs": [round(float(p), 5) for p in prediction.probs],
-        "coverage": round(prediction.coverage, 4),
-        "latency_s": round(prediction.latency_s, 4),
-        "bundle": prediction.bundle,
-    }
-
-
-class CsvSink(_LineSink):
-    """`events.csv`: `task,label,start_s,apex_s,end_s,peak`, one row for each closed event."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._append(EVENT_COLUMNS)
-
-    def write(self, snapshot: Snapshot) -> None:
-        """Append the snapshot's new events.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        for event in snapshot.new_events:
-            numbers = (event.start, event.apex, event.end, event.peak)
-            self._append((event.task, event.label, *(f"{number:.3f}" for number in numbers)))
-
-    def _append(self, row: tuple[str, ...]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)
-        self._file.append(text.getvalue())
 
 
 class VideoSink(Closing):

@@ -8,19 +8,24 @@ import pytest
 from realtime.config import Config
 from realtime.lineup import load_lineup
 from realtime.recording import Recording
+from realtime.records import Estimate
 from tests.engines.tiny_bundle import write_tiny_bundle
-from tests.realtime.scene import predictions_at, snapshot
+from tests.realtime.scene import event, predictions_at, snapshot
 from tests.realtime.test_sinks import decode, top_level_boxes
+
+
+def record_in(folder: Path, command: str, *, has_video: bool = False) -> Recording:
+    """A recording into `folder` / "out", to be entered."""
+    lineup = load_lineup([write_tiny_bundle(folder / "tiny")], Config())
+    return Recording(
+        folder / "out", command=command, source="clip.mp4", lineup=lineup, device="cpu",
+        runtime="x", has_video=has_video,
+    )  # fmt: skip
 
 
 def record(folder: Path, command: str, *, is_predicted: bool, has_video: bool = True) -> str:
     """Record two seconds into `folder` / "out"; the summary."""
-    lineup = load_lineup([write_tiny_bundle(folder / "tiny")], Config())
-    recording = Recording(
-        folder / "out", command=command, source="clip.mp4", lineup=lineup, device="cpu",
-        runtime="x", has_video=has_video,
-    )  # fmt: skip
-    with recording:
+    with record_in(folder, command, has_video=has_video) as recording:
         for i in range(60):
             seen = predictions_at(i / 30)[:1] if is_predicted else ()
             recording.write(snapshot(i / 30, predictions=seen))
@@ -60,3 +65,13 @@ def test_the_record_says_when_the_first_frame_arrived(tmp_path: Path) -> None:
     arrived = datetime.fromisoformat(run["first_frame"])
     expected = datetime.now(UTC) - timedelta(seconds=time.monotonic())  # the scene's arrived at 0
     assert abs(expected - arrived) < timedelta(seconds=1)
+
+
+def test_shown_emotion_is_kept_beside_the_events_but_is_none(tmp_path: Path) -> None:
+    glad = Estimate("emotion", "positive", 0.8, 1.0, None, (("positive", 0.8),), at=1.5)
+    with record_in(tmp_path, "live") as recording:
+        recording.write(snapshot(3.0, estimates=(glad,), new_events=(event(),)))
+    rows = (tmp_path / "out" / "events.csv").read_text().splitlines()
+    assert rows[2] == "emotion,positive,1.000,1.500,1.750,0.800"
+    assert "events.csv (1 events, 1 intervals of emotion)" in recording.summary()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["events"] == 1
