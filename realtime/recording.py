@@ -69,7 +69,7 @@ class Recording:
         outputs = [spec.output for spec in lineup.tasks]
         self._states = [output.task for output in outputs if output.kind == "state"]
         self._hop_s = lineup.config.hop_s
-        self._tally, self._timeline = Tally(), Timeline(outputs, truth)
+        self._tally, self._timeline = Tally(), Timeline(lineup.tasks, truth)
         self._overlay = Overlay(outputs, truth) if has_video else None
         self._video: VideoSink | None = None
         self._stack = ExitStack()
@@ -126,6 +126,8 @@ class Recording:
             f"{EVENTS_FILE} ({c.events} events{states if self._states else ''}), "
             f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
         )
+        if c.frames_with_nobody > c.frames / 2:
+            text += f"\nNobody was seen in {c.frames_with_nobody} of {c.frames} frames."
         if not c.predictions:
             text += "\nNo prediction was made: " + self._what_it_takes()
         if any(m.source.is_untrained for m in self._record.bundles):

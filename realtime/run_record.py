@@ -29,6 +29,8 @@ class Counts:
     frames: int = 0
     frames_with_pose: int = 0
     frames_with_face: int = 0
+    frames_with_nobody: int = 0
+    """Frames with neither pose nor face."""
     frames_dropped: int = 0
     predictions: int = 0
     windows_dropped: int = 0
@@ -56,10 +58,12 @@ class Tally:
     def write(self, snapshot: Snapshot, *, is_new_frame: bool = True) -> None:
         """Count one snapshot; of a repeated frame only its predictions and events."""
         c, seen, status = self._counts, snapshot.observation, snapshot.status
+        is_nobody = seen.pose is None and seen.face is None
         self._counts = Counts(
             frames=c.frames + is_new_frame,
             frames_with_pose=c.frames_with_pose + (is_new_frame and seen.pose is not None),
             frames_with_face=c.frames_with_face + (is_new_frame and seen.face is not None),
+            frames_with_nobody=c.frames_with_nobody + (is_new_frame and is_nobody),
             frames_dropped=max(c.frames_dropped, status.frames_dropped),
             predictions=c.predictions + len(snapshot.predictions),
             windows_dropped=max(c.windows_dropped, status.windows_dropped),

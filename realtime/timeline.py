@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.manifest import OutputSpec
+from realtime.decide import TaskSpec
 from realtime.output_folder import unwritable
 from realtime.records import Event, Snapshot
 from realtime.timeline_picture import TimelineContent, Track, draw_timeline
@@ -52,7 +53,7 @@ class _Record:
         out[:, 4:] = self._merge(pairs[:, :, 4:], axis=1)
         return out
 
-    def track(self) -> Track | None:
+    def track(self, min_coverage: float) -> Track | None:
         if not self._n:
             return None
         rows = self._rows[: self._n]
@@ -62,6 +63,7 @@ class _Record:
             coverage=rows[:, 1].astype(np.float32),
             smooth=rows[:, 2].astype(np.float32),
             is_decided=rows[:, 3] > 0.5,
+            is_seen=rows[:, 1] >= min_coverage,
         )
 
 
@@ -72,11 +74,11 @@ class Timeline:
     thread.
     """
 
-    def __init__(self, outputs: Sequence[OutputSpec], truth: Truth | None = None) -> None:
-        """`outputs` are those of all opened bundles, `truth` is the source's, if it has one."""
+    def __init__(self, tasks: Sequence[TaskSpec], truth: Truth | None = None) -> None:
+        """`tasks` are those of all opened bundles, `truth` is the source's, if it has one."""
         self._truth = truth
-        self._outputs = {output.task: output for output in outputs}
-        self._records = {output.task: _Record(output) for output in outputs}
+        self._specs = {spec.output.task: spec for spec in tasks}
+        self._records = {task: _Record(spec.output) for task, spec in self._specs.items()}
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
         self._bundles: dict[str, None] = {}
         self._source = ""
@@ -96,14 +98,14 @@ class Timeline:
         self._is_untrained |= snapshot.status.untrained
         self._is_untrained |= any(e.untrained for e in snapshot.estimates)
         for prediction in snapshot.predictions:
-            output = self._outputs.get(prediction.task)
-            if output is None:
+            spec = self._specs.get(prediction.task)
+            if spec is None:
                 continue
             self._bundles[prediction.bundle] = None
             estimate = estimates.get(prediction.task)
             top = dict(estimate.top) if estimate else {}
             decided = float(estimate is not None and not estimate.is_abstaining)
-            smooth = top.get(max(output.class_names), float("nan"))
+            smooth = top.get(max(spec.output.class_names), float("nan"))
             row = (prediction.at, prediction.coverage, smooth, decided, *prediction.probs)
             self._records[prediction.task].append(row)
 
@@ -113,7 +115,10 @@ class Timeline:
         Raises:
             OutputError: it cannot be written.
         """
-        tracks = [(self._outputs[task], record.track()) for task, record in self._records.items()]
+        tracks = [
+            (spec.output, self._records[task].track(spec.min_coverage))
+            for task, spec in self._specs.items()
+        ]
         figure = draw_timeline(
             TimelineContent(
                 source=self._source,

@@ -42,6 +42,8 @@ class Track:
     """float32 [N]: smoothed probability of the last class in alphabetical order; NaN = none."""
     is_decided: NDArray[np.bool_]
     """bool [N]: the decision layer did not abstain."""
+    is_seen: NDArray[np.bool_]
+    """bool [N]: enough of the person was seen for a decision."""
 
     def columns(self) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
         """Equal steps of time, the nearest point of each, and whether it is near enough."""
@@ -148,7 +150,8 @@ def _shown_classes(
     """
     had = {e.label for e in events} | set(true)
     # The 99th percentile ranks a class by its best moments, but not by one stray window.
-    best = np.percentile(track.probs, 99, axis=0)
+    seen = track.probs[track.is_seen] if track.is_seen.any() else track.probs
+    best = np.percentile(seen, 99, axis=0)
     candidates = [k for k in range(len(output.class_names)) if k != output.background]
     candidates.sort(key=lambda k: (output.class_names[k] not in had, -best[k]))
     return sorted(candidates[:_MAX_ROWS])
@@ -159,11 +162,16 @@ def _draw_raster(
 ) -> None:
     classes = _shown_classes(output, track, events, true)
     steps, nearest, is_near = track.columns()
+    is_unseen = is_near & ~track.is_seen[nearest]
     picture = track.probs[nearest][:, classes].T  # [rows, columns]
-    picture = np.where(is_near, picture, np.nan)
+    picture = np.where(is_near & ~is_unseen, picture, np.nan)
+    ax.fill_between(
+        steps, 0, 1, where=is_unseen, color=_UNSURE, alpha=0.75, linewidth=0, step="mid",
+        transform=ax.get_xaxis_transform(),
+    )  # fmt: skip
     image = ax.imshow(
         picture, aspect="auto", interpolation="nearest", cmap=_GESTURE,
-        norm=PowerNorm(0.7, vmin=0, vmax=max(float(np.nanmax(picture)), 0.5)),
+        norm=PowerNorm(0.7, vmin=0, vmax=float(np.nanmax(picture, initial=0.5))),
         extent=(steps[0], steps[-1], len(classes) - 0.5, -0.5),
     )  # fmt: skip
     rows = {output.class_names[k]: row for row, k in enumerate(classes)}
@@ -183,7 +191,9 @@ def _draw_raster(
         f"{len(events)} event{'' if len(events) == 1 else 's'}, outlined" if events else "no event"
     )
     hidden = f"; {more} less probable classes not shown" if more > 0 else ""
-    _style(ax, f"{output.task}   ({said}{hidden})")
+    share = 100 * float(np.mean(is_unseen))
+    unseen = f"; grey: too little seen, {share:.0f} % of the time" if share else ""
+    _style(ax, f"{output.task}   ({said}{hidden}{unseen})")
     bar = ax.inset_axes((1.012, 0.0, 0.009, 1.0))
     ax.figure.colorbar(image, cax=bar)
     bar.tick_params(labelsize=9, colors=_MUTED, length=2)

@@ -59,6 +59,15 @@ def test_the_summary_says_what_a_prediction_takes_where_there_was_none(
     assert ("it takes 1.0 s of one person without a pause of 0.5 s" in summary) is not is_predicted
 
 
+@pytest.mark.parametrize("num_seen", [0, 3, 4])
+def test_the_summary_says_where_mostly_nobody_was_seen(tmp_path: Path, num_seen: int) -> None:
+    with record_in(tmp_path, "analyze") as recording:
+        for i in range(7):
+            recording.write(snapshot(i / 10, face=i < num_seen))
+    said = f"Nobody was seen in {7 - num_seen} of 7 frames."
+    assert (said in recording.summary()) is (num_seen < 4)
+
+
 def test_the_record_says_when_the_first_frame_arrived(tmp_path: Path) -> None:
     record(tmp_path, "live", is_predicted=False)
     run = json.loads((tmp_path / "out" / "run.json").read_text())

@@ -30,6 +30,7 @@ def test_a_tally_counts_what_was_seen_predicted_and_lost() -> None:
     tally.write(snapshot(5.0, new_events=(event(),), pose=pose_in(360, 640)))
     counts = tally.counts
     assert (counts.frames, counts.frames_with_pose, counts.frames_with_face) == (3, 2, 1)
+    assert counts.frames_with_nobody == 1
     assert (counts.predictions, counts.events, counts.frames_dropped) == (2, 1, 4)
     assert tally.stream_s == 2.0
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from realtime.decide import TaskSpec
 from realtime.errors import OutputError
 from realtime.records import Prediction, Status
 from realtime.timeline import Timeline
@@ -17,7 +18,10 @@ ALARM = (179, 38, 30)
 OUTLINE = (217, 105, 30)
 INK = (32, 37, 44)
 DARK = (8, 61, 59)
+UNSEEN = (223, 227, 231)  # as it looks on white
 UNSURE = (223, 226, 231)  # as it looks over the curve's ground
+
+TASKS = tuple(TaskSpec(output, 0.5, untrained=False) for output in OUTPUTS)
 
 
 def picture_of(timeline: Timeline, path: Path) -> np.ndarray:
@@ -32,7 +36,7 @@ def count(picture: np.ndarray, color: tuple[int, int, int], tolerance: int = 8) 
 
 
 def filled(seconds: float = 20.0, *, untrained: bool = False, hop_s: float = 0.25) -> Timeline:
-    timeline = Timeline(OUTPUTS)
+    timeline = Timeline(TASKS)
     for t in np.arange(2.0, seconds, hop_s):
         timeline.write(
             snapshot(
@@ -80,7 +84,7 @@ def test_the_truth_is_a_row_of_its_own_where_it_happens(tmp_path: Path) -> None:
         TrueInterval("micro-gesture", "Pressing lips $", 30.0, 31.0),  # beyond the run
         TrueInterval("posture", "upright", 0.0, 20.0),  # no bundle predicts it
     ]
-    timeline = Timeline(OUTPUTS, Truth(tuple(true)))
+    timeline = Timeline(TASKS, Truth(tuple(true)))
     for t in np.arange(2.0, 20.1, 0.25):
         timeline.write(snapshot(float(t), predictions=predictions_at(float(t))))
     picture = picture_of(timeline, tmp_path / "timeline.png")
@@ -93,8 +97,28 @@ def test_the_truth_is_a_row_of_its_own_where_it_happens(tmp_path: Path) -> None:
     assert count(without[140:152, 380:1480], INK) == 0
 
 
+def test_a_gesture_that_nobody_was_seen_to_do_is_grey(tmp_path: Path) -> None:
+    timeline, nobody = Timeline(TASKS), Timeline(TASKS)
+    for t in np.arange(2.0, 20.0, 0.25):
+        gesture, _ = predictions_at(float(t))
+        unseen = replace(gesture, coverage=0.1)
+        nobody.write(snapshot(float(t), predictions=(unseen,)))
+        timeline.write(snapshot(float(t), predictions=(gesture if t < 11 else unseen,)))
+    half, none = (
+        picture_of(x, tmp_path / name)[200:700, 380:1480]
+        for x, name in ((timeline, "half.png"), (nobody, "none.png"))
+    )
+    dark, grey = (  # columns of px
+        np.flatnonzero((np.abs(half.astype(int) - color).max(axis=-1) <= 8).sum(axis=0) > 100)
+        for color in (DARK, UNSEEN)
+    )
+    assert dark.max() < grey.min() == pytest.approx(1112 / 2, abs=80)
+    assert count(none, DARK) == 0
+    assert count(none, UNSEEN) > 300_000
+
+
 def test_a_pause_of_the_stream_stays_blank(tmp_path: Path) -> None:
-    timeline = Timeline(OUTPUTS)
+    timeline = Timeline(TASKS)
     for t in (*np.arange(2, 8, 0.25), *np.arange(14, 20, 0.25)):
         timeline.write(snapshot(float(t), predictions=predictions_at(float(t))))
     picture = picture_of(timeline, tmp_path / "timeline.png")
@@ -104,7 +128,7 @@ def test_a_pause_of_the_stream_stays_blank(tmp_path: Path) -> None:
 
 
 def test_a_short_gesture_survives_hours_of_predictions_in_bounded_memory(tmp_path: Path) -> None:
-    timeline = Timeline(OUTPUTS)
+    timeline = Timeline(TASKS)
     quiet = np.array([0.01, 0.01, 0.01, 0.97], np.float32)
     burst = np.array([0.01, 0.01, 0.97, 0.01], np.float32)
     shot = snapshot(0.0)
@@ -116,7 +140,7 @@ def test_a_short_gesture_survives_hours_of_predictions_in_bounded_memory(tmp_pat
         timeline.write(replace(shot, frame=frame, predictions=(prediction,)))
     record = timeline._records["micro-gesture"]
     assert record._rows.nbytes < 1_000_000
-    track = record.track()
+    track = record.track(0.5)
     assert track is not None
     assert len(track.t) <= 4096
     assert track.probs[:, 2].max() == pytest.approx(0.97)
@@ -127,7 +151,7 @@ def test_a_short_gesture_survives_hours_of_predictions_in_bounded_memory(tmp_pat
 
 @pytest.mark.parametrize("hops", [0, 1, 2])
 def test_a_run_that_ended_at_once_still_gives_a_picture(tmp_path: Path, hops: int) -> None:
-    timeline = Timeline(OUTPUTS)
+    timeline = Timeline(TASKS)
     for i in range(hops):
         timeline.write(snapshot(2.0 + i / 4, predictions=predictions_at(2.0 + i / 4)))
     assert picture_of(timeline, tmp_path / "timeline.png").shape == (900, 1600, 3)
@@ -137,7 +161,7 @@ def test_a_source_that_begins_anew_does_not_fold_the_time_axis(tmp_path: Path) -
     timeline = filled(10.0)
     for t in (1.0, 1.25):
         timeline.write(snapshot(t, predictions=predictions_at(t)))
-    track = timeline._records["emotion"].track()
+    track = timeline._records["emotion"].track(0.5)
     assert track is not None
     assert (np.diff(track.t) > 0).all()
 
