@@ -230,7 +230,7 @@ def _live(args: argparse.Namespace) -> None:
         demo_clip=str(DEMO_CLIP),
         demo_truth=read_truth(DEMO_TRUTH),
     )
-    with session, recording_beside(session, args.out, has_video=args.has_video):
+    with session, recording_beside(session, args.out, has_video=args.has_video) as summaries:
         serve(
             session,
             sources=choices,
@@ -241,6 +241,8 @@ def _live(args: argparse.Namespace) -> None:
             open_browser=not args.no_browser,
             duration_s=args.duration,
         )
+    for summary in summaries:
+        print(summary)
 
 
 def _login(text: str | None) -> tuple[str, str] | None:

@@ -126,6 +126,12 @@ class Recording:
             f"{EVENTS_FILE} ({c.events} events{states if self._states else ''}), "
             f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
         )
+        if self._record.command == "live" and (c.frames_dropped or c.windows_dropped):
+            all_frames = c.frames + c.frames_dropped
+            text += (
+                f"\nTo stay live, {c.frames_dropped} of {all_frames} frames and "
+                f"{c.windows_dropped} windows were dropped."
+            )
         if c.frames_with_nobody > c.frames / 2:
             text += f"\nNobody was seen in {c.frames_with_nobody} of {c.frames} frames."
         if not c.predictions:
@@ -170,6 +176,9 @@ class Recording:
                 wall_s=time.monotonic() - self._started,
                 stream_s=self._tally.stream_s,
                 stage_ms=self._stage_ms(),
+                latency_p50_s=self._tally.latency_s(50),
+                latency_p95_s=self._tally.latency_s(95),
+                outages=self._tally.outages,
             )
             write_run_json(self._folder, record)
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -15,11 +16,13 @@ from urllib.parse import urlsplit
 from engines.manifest import Manifest
 from realtime.output_folder import RUN_FILE, unwritable
 from realtime.records import Snapshot
+from realtime.stats import Latencies
 
 _PACKAGES = (
     "tells", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "pycuda", "cuda-bindings",
     "mediapipe", "opencv-python", "av", "numpy",
 )  # fmt: skip
+_MOST_LATENCIES, _MOST_OUTAGES = 10_000, 1000
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,24 @@ class Counts:
     events: int = 0
 
 
+@dataclass(frozen=True)
+class Outage:
+    """A time without the camera."""
+
+    at: float
+    """Stream seconds of the last frame before it."""
+    lasted_s: float | None
+    """Until the next frame; None if none came."""
+
+
 class Tally:
     """Counts snapshots; `write` like a sink's. For one source and one thread."""
 
     def __init__(self) -> None:
         self._counts = Counts()
+        self._latencies = Latencies(most=_MOST_LATENCIES)
+        self._outages: deque[Outage] = deque(maxlen=_MOST_OUTAGES)
+        self._lost_at: float | None = None
         self._first_t: float | None = None
         self._last_t = 0.0
 
@@ -54,6 +70,16 @@ class Tally:
     def stream_s(self) -> float:
         """Stream seconds from the first to the last counted frame."""
         return 0.0 if self._first_t is None else self._last_t - self._first_t
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """When the camera was lost, the last 1000 times, and whether it still is."""
+        still = () if self._lost_at is None else (Outage(self._lost_at, None),)
+        return (*self._outages, *still)
+
+    def latency_s(self, q: float) -> float:
+        """The q-th percentile (0..100) of the last 10 000 predictions' latencies, or NaN."""
+        return self._latencies.percentile(q)
 
     def write(self, snapshot: Snapshot, *, is_new_frame: bool = True) -> None:
         """Count one snapshot; of a repeated frame only its predictions and events."""
@@ -69,9 +95,20 @@ class Tally:
             windows_dropped=max(c.windows_dropped, status.windows_dropped),
             events=c.events + len(snapshot.new_events),
         )
+        for prediction in snapshot.predictions:
+            self._latencies.add(prediction.latency_s)
+        self._note_outage(snapshot, is_new_frame)
         self._last_t = snapshot.frame.t
         if self._first_t is None:
             self._first_t = snapshot.frame.t
+
+    def _note_outage(self, snapshot: Snapshot, is_new_frame: bool) -> None:
+        t = snapshot.frame.t
+        if not snapshot.status.connected:
+            self._lost_at = t
+        elif self._lost_at is not None and is_new_frame:
+            self._outages.append(Outage(self._lost_at, t - self._lost_at))
+            self._lost_at = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +142,10 @@ class RunRecord:
     """Stream seconds that were worked through."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     """Stage -> median ms, where it was measured."""
+    latency_p50_s: float = math.nan
+    """Arrival of a window's last frame -> its prediction."""
+    latency_p95_s: float = math.nan
+    outages: Sequence[Outage] = ()
 
     def __post_init__(self) -> None:
         if urlsplit(self.source).password is not None:
@@ -175,11 +216,20 @@ def _as_json(record: RunRecord) -> dict[str, object]:
         "device": record.device,
         "runtime": record.runtime,
         "counts": asdict(record.counts),
+        "outages": [
+            {"at_s": _rounded(o.at), "lasted_s": _rounded(o.lasted_s)} for o in record.outages
+        ],
         "timings": {
             "wall_s": round(record.wall_s, 3),
             "stream_s": round(record.stream_s, 3),
             "real_time_factor": None if factor is None else round(factor, 4),
+            "latency_p50_s": _rounded(record.latency_p50_s),
+            "latency_p95_s": _rounded(record.latency_p95_s),
             "stage_ms": {k: round(v, 3) for k, v in record.stage_ms.items() if math.isfinite(v)},
         },
         "versions": versions(),
     }  # fmt: skip
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return round(seconds, 4) if seconds is not None and math.isfinite(seconds) else None

@@ -185,23 +185,29 @@ def _recording(session: LiveSession, out: Path, source: str, has_video: bool) ->
 @contextlib.contextmanager
 def recording_beside(
     session: LiveSession, out: Path | None, *, has_video: bool = True
-) -> Iterator[None]:
+) -> Iterator[list[str]]:
     """Record the session's first camera into a folder while something else shows it.
+
+    Gives a list that holds afterwards, in words, what was left in the folder.
 
     Raises:
         OutputError: the folder or a file cannot be written; while it runs that is a log line.
     """
+    summaries: list[str] = []
     if out is None:
-        yield
+        yield summaries
         return
     prepare_output(out)
     is_ended = threading.Event()
-    thread = threading.Thread(
-        target=_record_first, args=(session, out, is_ended, has_video), name="record", daemon=True
-    )
+
+    def record() -> None:
+        if summary := _record_first(session, out, is_ended, has_video):
+            summaries.append(summary)
+
+    thread = threading.Thread(target=record, name="record", daemon=True)
     thread.start()
     try:
-        yield
+        yield summaries
     finally:
         is_ended.set()
         thread.join()
@@ -209,10 +215,11 @@ def recording_beside(
 
 def _record_first(
     session: LiveSession, out: Path, is_ended: threading.Event, has_video: bool
-) -> None:
+) -> str:
+    """What was left, in words; nothing where there is no whole recording."""
     while not session.cameras:
         if is_ended.wait(0.05):
-            return
+            return ""
     camera = session.recorded = session.cameras[0]
     reader = session.reader(camera)
     try:
@@ -222,8 +229,10 @@ def _record_first(
             while (snapshot := reader.next(timeout_s=0.2)) is not None or not is_ended.is_set():
                 if snapshot is not None:
                     recording.write(snapshot)
+        return recording.summary()
     except TellsError as error:
         logger.warning("%s; the page goes on without a recording", error)
+        return ""
     finally:
         session.recorded = None
 

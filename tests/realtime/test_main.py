@@ -158,6 +158,7 @@ def test_the_page_records_its_source_beside_it(
     with (out / "events.csv").open() as file:
         tasks = [row["task"] for row in csv.DictReader(file)]
     assert tasks.count("micro_gesture") == record["counts"]["events"]
+    assert f"predictions of {record['counts']['frames']} frames" in run.stdout
 
 
 def _load() -> float:

@@ -8,7 +8,7 @@ import pytest
 from realtime.config import Config
 from realtime.lineup import load_lineup
 from realtime.recording import Recording
-from realtime.records import Estimate
+from realtime.records import Estimate, Status
 from tests.engines.tiny_bundle import write_tiny_bundle
 from tests.realtime.scene import event, predictions_at, snapshot
 from tests.realtime.test_sinks import decode, top_level_boxes
@@ -66,6 +66,21 @@ def test_the_summary_says_where_mostly_nobody_was_seen(tmp_path: Path, num_seen:
             recording.write(snapshot(i / 10, face=i < num_seen))
     said = f"Nobody was seen in {7 - num_seen} of 7 frames."
     assert (said in recording.summary()) is (num_seen < 4)
+
+
+@pytest.mark.parametrize(("command", "is_said"), [("live", True), ("analyze", False)])
+def test_the_summary_of_a_camera_says_what_was_dropped(
+    tmp_path: Path, command: str, is_said: bool
+) -> None:
+    with record_in(tmp_path, command) as recording:
+        recording.write(snapshot(1.0))
+        assert "dropped" not in recording.summary()
+        status = Status(frames_dropped=6, windows_dropped=2)
+        recording.write(snapshot(2.0, predictions=predictions_at(2.0), status=status))
+    said = "To stay live, 6 of 8 frames and 2 windows were dropped."
+    assert (said in recording.summary()) is is_said
+    timings = json.loads((tmp_path / "out" / "run.json").read_text())["timings"]
+    assert timings["latency_p95_s"] == 0.1235
 
 
 def test_the_record_says_when_the_first_frame_arrived(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import platform
 from dataclasses import replace
 from importlib.metadata import distributions, version
@@ -8,7 +9,7 @@ import pytest
 
 from realtime.errors import OutputError
 from realtime.records import Status
-from realtime.run_record import RunRecord, Tally, versions, write_run_json
+from realtime.run_record import Outage, RunRecord, Tally, versions, write_run_json
 from tests.engines.tiny_bundle import tiny_manifest
 from tests.realtime.scene import event, pose_in, predictions_at, snapshot
 
@@ -33,6 +34,31 @@ def test_a_tally_counts_what_was_seen_predicted_and_lost() -> None:
     assert counts.frames_with_nobody == 1
     assert (counts.predictions, counts.events, counts.frames_dropped) == (2, 1, 4)
     assert tally.stream_s == 2.0
+
+
+def test_a_tally_knows_when_the_camera_was_lost_and_for_how_long() -> None:
+    tally, lost = Tally(), Status(connected=False)
+    tally.write(snapshot(1.0))
+    tally.write(snapshot(2.0, status=lost))  # was in the slot when the camera went
+    tally.write(snapshot(2.0, status=lost), is_new_frame=False)
+    tally.write(snapshot(2.0), is_new_frame=False)  # is there again, but has sent nothing
+    tally.write(snapshot(9.5))
+    assert list(tally.outages) == [Outage(2.0, 7.5)]
+    tally.write(snapshot(9.5, status=lost), is_new_frame=False)
+    assert list(tally.outages) == [Outage(2.0, 7.5), Outage(9.5, None)]
+
+
+def test_latency_and_outages_reach_run_json(tmp_path: Path) -> None:
+    tally = Tally()
+    assert math.isnan(tally.latency_s(50))
+    for latency_s in (0.1, 0.2, 0.9):
+        late = replace(predictions_at(3.0)[0], latency_s=latency_s)
+        tally.write(snapshot(3.0, predictions=(late,)))
+    outages = (Outage(2.0, 7.5), Outage(9.5, None))
+    write_run_json(tmp_path, replace(RECORD, latency_p50_s=tally.latency_s(50), outages=outages))
+    said = json.loads((tmp_path / "run.json").read_text())
+    assert (said["timings"]["latency_p50_s"], said["timings"]["latency_p95_s"]) == (0.2, None)
+    assert said["outages"] == [{"at_s": 2.0, "lasted_s": 7.5}, {"at_s": 9.5, "lasted_s": None}]
 
 
 def test_run_json_says_what_ran_and_is_rewritten_when_it_ends(tmp_path: Path) -> None:
