@@ -21,6 +21,7 @@ from realtime.panel import (
     PanelContent,
     clock,
     draw_panel,
+    title_of,
 )
 from realtime.records import Event, Image, Snapshot
 from realtime.subject import draw_subject, paint_subject
@@ -148,7 +149,7 @@ def _draw_time(panel: Image, snapshot: Snapshot, scale: float) -> None:
     elif observation.pose is None and observation.face is None:
         said = "nobody seen"
     else:
-        said = snapshot.frame.source.rsplit("/", 1)[-1]
+        said = title_of(snapshot.frame.source)
     small = Style(round(10 * scale), MUTED)
     x += round(12 * scale)
     room = panel.shape[1] - x - round(14 * scale)

@@ -46,6 +46,16 @@ def clock(t: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
 
 
+def title_of(source: str) -> str:
+    """A source's id as a short name for people: host and path of a camera, name of a file."""
+    scheme, separator, address = source.partition("://")
+    if not separator or scheme in ("file", "test"):
+        return source.rsplit("/", 1)[-1]
+    authority, slash, path = address.partition("/")
+    # Ids hold no login; on a picture that is passed on there would be none even if they did.
+    return (authority.rpartition("@")[2] + slash + path).rstrip("/")
+
+
 def draw_panel(
     size: tuple[int, int],
     scale: float,

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from engines.manifest import OutputSpec
-from realtime.panel import UNTRAINED_NOTICE, clock
+from realtime.panel import UNTRAINED_NOTICE, clock, title_of
 from realtime.records import Event
 from realtime.truth import TrueInterval
 
@@ -107,7 +107,7 @@ def draw_timeline(content: TimelineContent) -> Figure:
 
 
 def _head(figure: Figure, content: TimelineContent) -> None:
-    name = content.source.rsplit("/", 1)[-1] or "no source"
+    name = title_of(content.source) or "no source"
     # `$` would begin a formula.
     name, facts = (text.replace("$", r"\$") for text in (name[:60], content.facts[:160]))
     figure.text(0.02, 0.945, name, size=19, weight="bold", color=_INK, va="center")

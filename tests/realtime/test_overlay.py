@@ -1,11 +1,12 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from realtime.lettering import Style, put_text, shorten, text_width
 from realtime.overlay import Overlay, draw_subject
-from realtime.panel import TAG, clock
+from realtime.panel import TAG, clock, title_of
 from realtime.records import Pose, Status
 from realtime.truth import TrueInterval, Truth
 from tests.realtime.scene import OUTPUTS, estimates_at, event, pose_in, snapshot
@@ -160,3 +161,27 @@ def test_time_is_said_in_minutes_and_hours() -> None:
     assert clock(83.46) == "1:23.5"
     assert clock(59.96) == "1:00.0"
     assert clock(3661.0) == "1:01:01.0"
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("rtsp://10.0.0.7:8554/live", "10.0.0.7:8554/live"),
+        ("rtsp://10.0.0.7/", "10.0.0.7"),
+        ("http://door/cam/1?token=***", "door/cam/1?token=***"),
+        ("rtsp://ann:s3cr3t@door/live", "door/live"),
+        ("videos/clip.mp4", "clip.mp4"),
+        ("webcam:0", "webcam:0"),
+    ],
+)
+def test_a_camera_is_named_by_host_and_path_and_never_by_its_login(source: str, title: str) -> None:
+    assert title_of(source) == title
+
+
+def test_two_cameras_of_one_path_look_different_on_the_video() -> None:
+    shot = snapshot(pose=pose_in(360, 640))
+    one, other = (
+        Overlay(OUTPUTS).draw(replace(shot, frame=replace(shot.frame, source=source)))
+        for source in ("rtsp://door/live", "rtsp://hall/live")
+    )
+    assert (one[:40, 640:] != other[:40, 640:]).any()

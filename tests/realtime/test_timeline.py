@@ -65,6 +65,15 @@ def test_untrained_weights_are_named_on_the_picture(tmp_path: Path) -> None:
     assert count(picture_of(timeline, tmp_path / "b.png"), ALARM) > 5_000
 
 
+def test_two_cameras_of_one_path_have_different_titles(tmp_path: Path) -> None:
+    titles = []
+    for source in ("rtsp://door/live", "rtsp://hall/live"):
+        timeline, shot = Timeline(TASKS), snapshot(3.0)
+        timeline.write(replace(shot, frame=replace(shot.frame, source=source)))
+        titles.append(picture_of(timeline, tmp_path / "timeline.png")[20:80])
+    assert (titles[0] != titles[1]).any()
+
+
 def test_events_are_outlined_where_they_happened(tmp_path: Path) -> None:
     timeline = filled()
     assert count(picture_of(timeline, tmp_path / "before.png"), OUTLINE, 20) < 10
