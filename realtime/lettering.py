@@ -2,20 +2,21 @@
 
 `cv2.putText` knows stroke fonts only. Here Pillow's own scalable font (Aileron) is rendered at four
 times its size and reduced, which spaces small text evenly; what that font cannot spell is set in
-DejaVu Sans, which matplotlib brings along.
+DejaVu Sans, or in installed fonts that can.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from realtime.fonts import spelled
 from realtime.records import Image
 
 Color = tuple[int, int, int]
@@ -78,17 +79,21 @@ def shorten(text: str, style: Style, max_width: int) -> str:
 @lru_cache(maxsize=1024)
 def text_alpha(text: str, px: int, bold: bool) -> NDArray[np.uint8]:
     """Coverage of a line of text, uint8 [1.4 px, width]; read-only."""
-    font = _font(px * _OVERSAMPLE, text.isascii())
     # Aileron comes in one weight; a hair's breadth around each letter makes it a semi-bold, and
     # then each letter needs that much more room.
     stroke = max(1, round(px * _OVERSAMPLE * 0.022)) if bold else 0
-    pieces = list(text) if bold else [text]
-    steps = [font.getlength(piece) + stroke for piece in pieces]
+    runs: Sequence[tuple[str, Path | None]] = [(text, None)] if text.isascii() else spelled(text)
+    pieces = [
+        (piece, _font(px * _OVERSAMPLE, file))
+        for run, file in runs
+        for piece in (run if bold else (run,))
+    ]
+    steps = [font.getlength(piece) + stroke for piece, font in pieces]
     width = -(-int(sum(steps) + 2 * stroke + 1) // _OVERSAMPLE)
     size = (max(width, 1) * _OVERSAMPLE, round(px * _LINE) * _OVERSAMPLE)
     picture = PillowImage.new("L", size)
     draw, x = ImageDraw.Draw(picture), float(stroke)
-    for piece, step in zip(pieces, steps, strict=True):
+    for (piece, font), step in zip(pieces, steps, strict=True):
         draw.text((x, 0), piece, font=font, fill=255, stroke_width=stroke)
         x += step
     alpha = cv2.resize(
@@ -101,9 +106,5 @@ def text_alpha(text: str, px: int, bold: bool) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=64)
-def _font(px: int, is_ascii: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    if is_ascii:
-        return ImageFont.load_default(px)
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), px
-    )
+def _font(px: int, file: Path | None) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(px) if file is None else ImageFont.truetype(str(file), px)

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from engines.manifest import OutputSpec
+from realtime.fonts import as_title
 from realtime.panel import UNTRAINED_NOTICE, clock, title_of
 from realtime.records import Event
 from realtime.truth import TrueInterval
@@ -107,10 +108,10 @@ def draw_timeline(content: TimelineContent) -> Figure:
 
 
 def _head(figure: Figure, content: TimelineContent) -> None:
-    name = title_of(content.source) or "no source"
+    name, font = as_title((title_of(content.source) or "no source")[:60])
     # `$` would begin a formula.
-    name, facts = (text.replace("$", r"\$") for text in (name[:60], content.facts[:160]))
-    figure.text(0.02, 0.945, name, size=19, weight="bold", color=_INK, va="center")
+    name, facts = (text.replace("$", r"\$") for text in (name, content.facts[:160]))
+    figure.text(0.02, 0.945, name, font=font, size=19, color=_INK, va="center")
     figure.text(0.02, 0.902, facts, size=11, color=_MUTED, va="center")
     if content.is_untrained:
         figure.text(
