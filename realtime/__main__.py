@@ -270,5 +270,17 @@ def print_cameras(cameras: "Sequence[CameraInfo]") -> None:
         print("No webcam can be opened here: connect one, or name a file or a URL instead.")
 
 
+def _end() -> NoReturn:
+    """Run one command and end the process; where Ctrl-C was the end of it, without a further word.
+
+    Graphs of MediaPipe's that were half built then know of no end and chatter on.
+    """
+    code = main()
+    if code == INTERRUPTED and sys.stderr is not None:
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end()

@@ -122,7 +122,8 @@ class FaceFinder(Closing):
 
     def close(self) -> None:
         """Release MediaPipe's graph; a second call does nothing."""
-        self._detector.close()
+        with quiet_mediapipe():
+            self._detector.close()
 
     def reset(self) -> None:
         """Forget the last detection: the next frame is of another person or another time."""

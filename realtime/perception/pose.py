@@ -50,13 +50,15 @@ class PoseEstimator(Closing):
         try:
             self._surveyor = self._open(_MAX_PEOPLE)
         except BaseException:  # Ctrl-C, too, leaves nothing open
-            self._tracker.close()
+            with quiet_mediapipe():
+                self._tracker.close()
             raise
 
     def close(self) -> None:
         """Release MediaPipe's graphs; a second call does nothing."""
-        self._tracker.close()
-        self._surveyor.close()
+        with quiet_mediapipe():
+            self._tracker.close()
+            self._surveyor.close()
 
     def __call__(self, image: Image, t: float) -> Pose | None:
         """The pose of the person who is followed.

@@ -2,7 +2,8 @@
 
 Its C++ library writes warnings about its own insides straight to file descriptor 2 and honours no
 setting that would stop it (tried: GLOG_minloglevel, TF_CPP_MIN_LOG_LEVEL). They come when a graph
-is built and when the first image with a person passes through one.
+is built, when the first image with a person passes through one, and, where Ctrl-C came in between,
+when it is closed. What a graph says that Ctrl-C left half built, `__main__` keeps off.
 """
 
 import os
@@ -14,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 _CHATTER = re.compile(
-    rb"[IW]\d{4} \d\d:\d\d:\d\d|INFO: Created TensorFlow Lite|WARNING: All log messages before absl"
+    rb"(?:[IW]\d{4} \d\d:\d\d:\d\d|INFO: Created TensorFlow Lite"
+    rb"|WARNING: All log messages before absl)[^\r\n]*\n?"
 )
+"""Begins anywhere: behind the text of a progress bar, which ends in no newline."""
 _LONGEST_S = 0.5
 """All else on stderr waits no longer than this for cameras whose calls overlap without end."""
 
@@ -76,6 +79,5 @@ def _held_back() -> Iterator[None]:
             os.dup2(keep, 2)
             os.close(keep)
             held.seek(0)
-            for line in held:
-                if not _CHATTER.match(line):
-                    os.write(2, line)
+            if said := _CHATTER.sub(b"", held.read()):
+                os.write(2, said)

@@ -178,6 +178,22 @@ def test_a_host_that_can_be_no_name_is_one_line(host: str) -> None:
         pass
 
 
+def test_after_ctrl_c_nothing_is_said_by_what_was_left_half_built() -> None:
+    code = (
+        "import atexit, os, runpy, sys, realtime.runs\n"
+        "def interrupted(*_, **__):\n"
+        "    atexit.register(os.write, 2, b'W0000 00:00:1795742072.1 1 x.cc:1] chatter\\n')\n"
+        "    raise KeyboardInterrupt\n"
+        "realtime.runs.run_analyze = interrupted\n"
+        "sys.argv = ['realtime', 'analyze', 'clip.mp4', '--out', 'out']\n"
+        "runpy.run_module('realtime', run_name='__main__')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (130, "Stopped.\n")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_whatever_comes_between_the_models_the_first_is_closed(
     error: type[BaseException],

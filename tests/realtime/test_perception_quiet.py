@@ -33,6 +33,17 @@ def test_threads_are_inside_together_and_what_else_was_said_comes_out_once(
     assert lines[2:] == ["afterwards"]
 
 
+def test_chatter_behind_a_progress_bar_is_swallowed_and_the_bar_stays(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with quiet_mediapipe():
+        os.write(2, b"\ranalyze: 10%|#  | 5/48" + CHATTER)
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.")
+        os.write(2, b"\ranalyze: 20%|## | 9/48" + CHATTER + b"a warning\n")
+    err = capfd.readouterr().err
+    assert err == "\ranalyze: 10%|#  | 5/48\ranalyze: 20%|## | 9/48a warning\n"
+
+
 def test_calls_that_overlap_without_end_do_not_hold_back_the_rest_for_ever(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
