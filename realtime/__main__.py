@@ -240,6 +240,7 @@ def _live(args: argparse.Namespace) -> None:
             auth=_login(args.auth),
             open_browser=not args.no_browser,
             duration_s=args.duration,
+            plays_once=args.out is not None,
         )
     for summary in summaries:
         print(summary)

@@ -57,6 +57,7 @@ def serve(
     auth: tuple[str, str] | None = None,
     open_browser: bool = False,
     duration_s: float | None = None,
+    plays_once: bool = False,
 ) -> None:
     """Show the session on a page until Ctrl-C or SIGTERM; says on stdout where the page is.
 
@@ -70,6 +71,7 @@ def serve(
         auth: user and password; with `share` they are made up if they are missing.
         open_browser: show the page in this machine's browser.
         duration_s: end by itself when the page has been up for so long; None = do not.
+        plays_once: clips end at their end, for a recording; else they begin anew.
 
     Raises:
         TellsError: the first source cannot be opened, or the page cannot listen there.
@@ -80,6 +82,7 @@ def serve(
         open_page(
             session,
             sources=sources,
+            media=_media(config.source_timeout_s, loop=False) if plays_once else None,
             emotion=config.emotion,
             source_timeout_s=config.source_timeout_s,
             host=host,
@@ -135,9 +138,9 @@ def open_page(
             tunnel.kill()
 
 
-def _media(timeout_s: float) -> Media:
+def _media(timeout_s: float, *, loop: bool = True) -> Media:
     return Media(
-        open_source=partial(open_source, realtime=True, loop=True, timeout_s=timeout_s),
+        open_source=partial(open_source, realtime=True, loop=loop, timeout_s=timeout_s),
         open_browser=partial(BrowserSource, timeout_s=timeout_s),
         redact=without_credentials,
         draw=draw_subject,

@@ -151,6 +151,20 @@ def test_a_page_whose_time_is_over_before_it_is_up_ends_well(
     assert run.stdout.split(":")[:2] == ([""] if closing else ["Tells is on http", "//127.0.0.1"])
 
 
+def test_a_clip_that_the_page_records_plays_once(
+    tmp_path: Path, perception_models: PerceptionModels
+) -> None:
+    bundle, out = write_tiny_bundle(tmp_path / "tiny", perception=MODELS), tmp_path / "out"
+    run = program(
+        "live", "--source", "test://?fps=12&size=64x64&seconds=2", "--duration", "4",
+        "--no-browser", "--port", "0", "--bundle", str(bundle), "--out", str(out),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    record = json.loads((out / "run.json").read_text())
+    assert record["outcome"] == "finished"
+    assert 1 < record["timings"]["stream_s"] < 2
+
+
 def test_a_duration_that_no_clock_can_wait_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     for seconds in ("1e10", "inf", "nan", "0"):
         assert main(["live", "--source", "test://", "--duration", seconds]) == 2
