@@ -7,7 +7,7 @@ from typing import Any
 
 NO_CUDA = "CUDA initialization failure"
 _LONGEST = 240
-_LOGGING = threading.Lock()
+_LOGGING = threading.RLock()  # a message may come while another is kept
 
 
 class BuildLog:
