@@ -80,6 +80,7 @@ class Timeline:
         self._specs = {spec.output.task: spec for spec in tasks}
         self._records = {task: _Record(spec.output) for task, spec in self._specs.items()}
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
+        self._cuts: deque[float] = deque(maxlen=_MAX_EVENTS)
         self._bundles: dict[str, None] = {}
         self._source = ""
         self._runtime = ""
@@ -94,6 +95,8 @@ class Timeline:
         self._source = snapshot.frame.source
         self._runtime = snapshot.status.runtime
         self._events.extend(snapshot.new_events)
+        if snapshot.observation.is_cut and frame_t not in (*self._cuts,)[-1:]:
+            self._cuts.append(frame_t)
         estimates = {e.task: e for e in snapshot.estimates}
         self._is_untrained |= snapshot.status.untrained
         self._is_untrained |= any(e.untrained for e in snapshot.estimates)
@@ -127,6 +130,7 @@ class Timeline:
                 span=self._span or (0.0, 0.0),
                 tracks=[(output, track) for output, track in tracks if track is not None],
                 events=tuple(self._events),
+                cuts=tuple(self._cuts),
                 truth=() if self._truth is None else self._truth.intervals,
             )
         )

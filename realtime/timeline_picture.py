@@ -19,6 +19,8 @@ from realtime.records import Event
 from realtime.truth import TrueInterval
 
 _MAX_ROWS = 12
+_MAX_CUTS = 200
+"""More lines than these would hide what is between them."""
 _COLUMNS = 1500
 _LETTERS, _FEWEST_LETTERS = 170, 4
 """Letters that fit into the width of the truth's row, and the fewest worth writing."""
@@ -69,6 +71,8 @@ class TimelineContent:
     """Stream s of the first and the last frame."""
     tracks: Sequence[tuple[OutputSpec, Track]]
     events: Sequence[Event]
+    cuts: Sequence[float] = ()
+    """Stream s at which another shot begins."""
     truth: Sequence[TrueInterval] = ()
     """What happens in the source, where that is known."""
 
@@ -103,7 +107,8 @@ def draw_timeline(content: TimelineContent) -> Figure:
         else:
             _draw_curve(ax, output, track)
     _draw_coverage(axes[-1], shown[0][1])
-    _share_time_axis(axes, content.span)
+    cuts = tuple(content.cuts) if len(content.cuts) <= _MAX_CUTS else ()
+    _share_time_axis(axes, content.span, cuts)
     return figure
 
 
@@ -250,15 +255,21 @@ def _draw_coverage(ax: Axes, track: Track) -> None:
     _style(ax, "")
 
 
-def _share_time_axis(axes: Sequence[Axes], span: tuple[float, float]) -> None:
+def _share_time_axis(
+    axes: Sequence[Axes], span: tuple[float, float], cuts: Sequence[float]
+) -> None:
     for ax in axes:
+        for t in cuts:
+            ax.axvline(t, color=_INK, linewidth=0.9, linestyle=":")
         ax.set_xlim(span[0], max(span[1], span[0] + 0.1))
         is_last = ax is axes[-1]
         ax.tick_params(axis="x", which="both", labelbottom=is_last, length=3 if is_last else 0)
     is_long = span[1] - span[0] > 120
     if is_long:
         axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda t, _: clock(t)[:-2]))
-    axes[-1].set_xlabel("time in the source" + ("" if is_long else " [s]"), color=_MUTED, size=11)
+    text = "time in the source" + ("" if is_long else " [s]")
+    text += "; dotted: cuts, across which nothing is compared" if cuts else ""
+    axes[-1].set_xlabel(text, color=_MUTED, size=11)
 
 
 def _style(ax: Axes, title: str) -> None:

@@ -188,3 +188,18 @@ def test_saving_is_quick_and_needs_no_main_thread(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"Cannot write .*timeline\.png: No such file"):
         filled().save(tmp_path / "gone" / "timeline.png")
+
+
+def test_cuts_are_dotted_lines_while_they_are_few(tmp_path: Path) -> None:
+    pictures = []
+    for number, cuts in enumerate(((), (5.0, 9.0), tuple(np.arange(2.0, 19.0, 0.05)))):
+        timeline = filled()
+        for t in cuts:
+            seen = snapshot(float(t))
+            observation = replace(seen.observation, is_cut=True)
+            for _ in range(2):  # live, a frame may come again with news
+                timeline.write(replace(seen, observation=observation))
+        pictures.append(picture_of(timeline, tmp_path / f"{number}.png"))
+    plain, two, many = (count(picture[110:700], INK) for picture in pictures)
+    assert plain + 100 < two
+    assert abs(many - plain) < 20
