@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync "
-    # A camera with a clock on a green ground, and nobody asks whether the page may use it.
-    "--use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
+    # A camera with a clock on a green ground; pages may use it as far as their context allows.
+    "--use-fake-device-for-media-stream"
 )
 
 PROJECT = Path(__file__).parents[1]

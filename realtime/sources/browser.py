@@ -86,7 +86,8 @@ class BrowserSource(ClosingSource):
             raise StopIteration from None
         if frame is None:
             raise SourceLost(
-                f"{self.id} has sent no picture for {self._timeout_s:g} s: was the page closed?"
+                f"{self.id} has sent no picture for {self._timeout_s:g} s: its page is in the "
+                f"background or its camera has gone; Start on that page opens it again"
             )
         return frame
 

@@ -17,7 +17,7 @@ window.Tells = (() => {
   const PHASES = {
     connecting: "Connecting", offline: "No connection", stopped: "Stopped", opening: "Opening", waiting: "Waiting",
     running: "Live", ended: "Ended", failed: "Stopped", lost: "Camera lost",
-    silent: "No picture",
+    silent: "No picture", gone: "Camera gone",
   };
   const REASONS = {
     waiting: "Collecting evidence", "too little seen": "Too little seen",
@@ -28,6 +28,7 @@ window.Tells = (() => {
     ? "How often it is right was not measured." : `It was right in ${right}`
     + (majority == null ? "." : `; always giving the same answer is right in ${percent(majority)}.`);
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
+  const GONE = "Connect it, or allow it again beside the address, and press Start.";
   const NOTHING = "none / at rest";
   const MOMENT = "How likely, for how long, and how old the moment is that this is about: the middle of the "
     + "seconds that the prediction saw, not the newest picture.";
@@ -57,6 +58,7 @@ window.Tells = (() => {
       this.state = { phase: "connecting", source: "", message: "", mode: "shared" };
       this.head = null;
       this.received = 0;
+      this.isGone = false;  // This browser's camera, while it is what is shown.
       this.status = new Map();
       this.emotionOn = true;
       this.at("emotion-on").onchange = (event) => this.showEmotion(event.target.checked);
@@ -161,6 +163,7 @@ window.Tells = (() => {
 
     get phase() {
       if (this.state.phase !== "running") return this.state.phase;
+      if (this.isGone && this.state.mode === "guest") return "gone";
       if (!this.head) return "waiting";
       if (!this.head.status.connected) return "lost";
       return performance.now() - this.received > SILENT_MS ? "silent" : "running";
@@ -175,8 +178,10 @@ window.Tells = (() => {
       let [title, text] = ["", state.message];
       if (phase === "lost") {
         const seconds = Math.round(this.head.status.lost_for_s + since);
-        [title, text] = [`Lost for ${seconds} s, trying again`, this.head.status.message];
-      } else if (phase === "silent") title = `No picture for ${Math.round(since)} s`;
+        const then = state.mode === "guest" ? "" : ", trying again";
+        [title, text] = [`Lost for ${seconds} s${then}`, this.head.status.message];
+      } else if (phase === "gone") [title, text] = ["This browser's camera has gone", GONE];
+      else if (phase === "silent") title = `No picture for ${Math.round(since)} s`;
       else if (phase === "opening") [title, text] = ["Opening", state.source];
       else if (phase === "stopped") [title, text] = ["Stopped", text || "Choose a source and press Start."];
       else if (phase === "failed") title = "This source does not work";
@@ -302,8 +307,9 @@ window.Tells = (() => {
   // ---- this browser's camera ------------------------------------------------------------------
 
   class Camera {
-    constructor(send) {
+    constructor(send, onGone) {
       this.send = send;
+      this.onGone = onGone;
       this.video = document.createElement("video");
       this.video.muted = this.video.playsInline = true;
       this.canvas = document.createElement("canvas");
@@ -317,6 +323,8 @@ window.Tells = (() => {
       this.stream = await navigator.mediaDevices.getUserMedia({
         video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } }, audio: false,
       });
+      // Unplugged, or no longer allowed; not heard after `stop`.
+      for (const track of this.stream.getTracks()) track.onended = this.onGone;
       this.video.srcObject = this.stream;
       await this.video.play();
       const onFrame = (now) => {
@@ -474,11 +482,12 @@ window.Tells = (() => {
       if (this.source.kind !== "guest") {
         return this.tell({ type: "start", kind: this.source.kind, value: this.at("value").value });
       }
-      if (this.camera) return;
-      const camera = (this.camera = new Camera((data) => this.socket.send(data)));
+      this.camera?.stop();
+      const camera = (this.camera = new Camera((data) => this.socket.send(data), () => this.lose(camera)));
       try {
         await camera.start();
         if (this.camera !== camera) return camera.stop();  // Meanwhile something else was chosen.
+        this.view.isGone = false;
         this.tell({ type: "guest" });
       } catch (error) {
         camera.stop();
@@ -494,6 +503,14 @@ window.Tells = (() => {
       this.camera?.stop();
       this.camera = null;
       this.tell({ type: isGuest ? "watch" : "stop" });
+    }
+
+    lose(camera) {
+      if (this.camera !== camera) return;
+      camera.stop();
+      this.camera = null;
+      this.view.isGone = true;
+      this.view.drawState();
     }
 
     refused(text) {
