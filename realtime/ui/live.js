@@ -28,6 +28,15 @@ window.Tells = (() => {
     ? "How often it is right was not measured." : `It was right in ${right}`
     + (majority == null ? "." : `; always giving the same answer is right in ${percent(majority)}.`);
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
+  const NOT_THERE = "No camera here: connect one and press Start.";
+  const IN_USE = "The camera gives no picture: close other programs that use it, and press Start.";
+  const INSECURE = "The browser gives its camera only to pages on https or localhost: open this page on the "
+    + "machine that runs Tells, or through the https link that --share makes.";
+  const CAMERA_ERRORS = {  // By the names that getUserMedia's errors have in all browsers.
+    NotAllowedError: "The browser does not let this page use the camera; allow it beside the address.",
+    NotFoundError: NOT_THERE, OverconstrainedError: NOT_THERE,
+    NotReadableError: IN_USE, AbortError: IN_USE, SecurityError: INSECURE,
+  };
   const GONE = "Connect it, or allow it again beside the address, and press Start.";
   const NOTHING = "none / at rest";
   const MOMENT = "How likely, for how long, and how old the moment is that this is about: the middle of the "
@@ -318,7 +327,7 @@ window.Tells = (() => {
 
     async start() {
       if (!navigator.mediaDevices?.getUserMedia) {
-        throw new Error("The browser gives its camera only to pages on https or localhost.");
+        throw new DOMException(INSECURE, "SecurityError");
       }
       this.stream = await navigator.mediaDevices.getUserMedia({
         video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } }, audio: false,
@@ -493,8 +502,7 @@ window.Tells = (() => {
         camera.stop();
         if (this.camera !== camera) return;
         this.camera = null;
-        this.complain(error.name === "NotAllowedError"
-          ? "The browser does not let this page use the camera; allow it beside the address." : error.message);
+        this.complain(CAMERA_ERRORS[error.name] ?? `The camera does not start: ${error.message}`);
       }
     }
 
