@@ -138,6 +138,12 @@ class Hub:
             return value
         if kind == "url":
             raise SourceError("a stream address looks like rtsp://host/path or http://host/path")
-        if kind == "clip" and value and "://" not in value:
-            return value
+        if kind == "clip" and (path := _without_quotes(value)) and "://" not in path:
+            return path
         raise SourceError("a clip is the path of a video file on the machine that runs Tells")
+
+
+def _without_quotes(path: str) -> str:
+    """A path as it is: file managers copy it between quotes."""
+    is_quoted = len(path) > 1 and path[0] == path[-1] and path[0] in "\"'"
+    return path[1:-1].strip() if is_quoted else path

@@ -165,11 +165,23 @@ def test_a_mistyped_address_does_not_show_its_password(
         assert "s3cret" not in str(hear(socket, "notice"))
 
 
+@pytest.mark.parametrize("pasted", ['"C:\\clips\\a b.mp4"', " ' C:\\clips\\a b.mp4 ' "])
+def test_a_path_may_be_pasted_between_quotes(
+    page: LivePage, session: FakeSession, pasted: str
+) -> None:
+    with dial(page.url) as socket:
+        say(socket, "start", kind="clip", value=pasted)
+        assert next_state(socket, "opening")["source"] == "a b.mp4"
+        next_state(socket, "running")
+        assert session.uris[-1] == "C:\\clips\\a b.mp4"
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
         ("camera", "two"), ("camera", "../0"), ("url", "host/path"), ("url", "file:///etc/passwd"),
-        ("clip", ""), ("clip", "http://host/x"), ("clip", 7), ("nonsense", "x"), (None, None),
+        ("clip", ""), ("clip", "''"), ("clip", "http://host/x"), ("clip", 7),
+        ("nonsense", "x"), (None, None),
     ],
 )  # fmt: skip
 def test_a_request_that_makes_no_sense_is_answered_and_changes_nothing(
