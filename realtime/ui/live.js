@@ -449,16 +449,29 @@ window.Tells = (() => {
         tab.dataset.kind = source.kind;
         tab.setAttribute("role", "radio");
         tab.onclick = () => this.choose(source, true);
+        tab.onkeydown = (event) => this.step(event, offered, source);
         return tab;
       }));
       this.choose(offered.find(({ kind }) => kind === this.source?.kind) ?? offered[0]);
+    }
+
+    // As in any group of radio buttons: Tab reaches the chosen one, arrow keys choose its neighbours.
+    step(event, offered, source) {
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!by || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      const next = (offered.indexOf(source) + by + offered.length) % offered.length;
+      this.choose(offered[next]);
+      this.at("tabs").children[next].focus();
     }
 
     choose(source, byHand = false) {
       const isNew = source !== this.source;
       this.source = source;
       for (const tab of this.at("tabs").children) {
-        tab.setAttribute("aria-checked", tab.dataset.kind === source.kind);
+        const isChosen = tab.dataset.kind === source.kind;
+        tab.setAttribute("aria-checked", isChosen);
+        tab.tabIndex = isChosen ? 0 : -1;
       }
       const input = this.at("value");
       input.hidden = !source.placeholder;

@@ -121,6 +121,27 @@ def test_stop_and_start_and_a_source_that_does_not_work(
     assert session.uris[-2:] == ["bad", CLIP]
 
 
+def test_arrow_keys_choose_among_the_sources_and_tab_reaches_the_chosen_one(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    with Tab(browser, opened[0].url) as tab:
+        chosen = tab.at("tabs").locator('[aria-checked="true"]')
+        expect(chosen).to_have_text("Demo clip")
+        chosen.focus()
+        for key, name in [
+            ("ArrowRight", "Server camera"), ("ArrowDown", "Stream"), ("ArrowUp", "Server camera"),
+            ("ArrowLeft", "Demo clip"), ("ArrowLeft", "My camera"), ("ArrowRight", "Demo clip"),
+            ("ArrowRight", "Server camera"),
+        ]:  # fmt: skip
+            tab.page.keyboard.press(key)
+            expect(chosen).to_have_text(name)
+            expect(chosen).to_be_focused()
+        tab.page.keyboard.press("Tab")
+        expect(tab.at("value")).to_be_focused()
+        tab.page.keyboard.press("Shift+Tab")
+        expect(chosen).to_be_focused()
+
+
 def test_a_lost_camera_is_dimmed_and_counts_the_seconds_until_it_is_back(
     browser: Browser, opened: tuple[LivePage, FakeSession]
 ) -> None:
