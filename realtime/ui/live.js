@@ -39,7 +39,7 @@ window.Tells = (() => {
   };
   const GONE = "Connect it, or allow it again beside the address, and press Start.";
   const NOTHING = "none / at rest";
-  const MOMENT = "How likely, for how long, and how old the moment is that this is about: the middle of the "
+  const MOMENT = "How likely (of a gesture: on average since it began), for how long, and how old the moment is that this is about: the middle of the "
     + "seconds that the prediction saw, not the newest picture.";
   const TRUTH = "What the script of this clip performs at the moment that the prediction beside it is about: "
     + "the middle of the seconds that it saw, not the newest picture.";
@@ -224,7 +224,9 @@ window.Tells = (() => {
       const now = this.at(`${name}-now`);
       now.classList.toggle("abstains", !label);
       now.textContent = now.title = label ? sentence(label) : REASONS[reason] || sentence(reason || "–");
-      this.at(`${name}-for`).textContent = label ? `${percent(prob)} for ${fixed(for_s, 1, " s")}, ${fixed(ago_s, 1, " s ago")}` : "";
+      const kind = name === "gesture" ? "mean " : "";  // Its bar says what is likely at the moment.
+      this.at(`${name}-for`).textContent = label
+        ? `${kind}${percent(prob)} for ${fixed(for_s, 1, " s")}, ${fixed(ago_s, 1, " s ago")}` : "";
       this.at(`${name}-for`).title = MOMENT;
     }
 
@@ -247,7 +249,7 @@ window.Tells = (() => {
         const bar = (this.bars[i] ??= this.addBar());
         bar.name.textContent = name;
         bar.name.title = name;
-        bar.prob.textContent = percent(prob);
+        bar.prob.replaceChildren(...(i ? [] : [make("small", "", "latest ")]), percent(prob));
         bar.fill.style.transform = `scaleX(${prob})`;
         bar.row.classList.toggle("decided", name === label);
         bar.row.classList.toggle("background", name === this.gesture.background);
