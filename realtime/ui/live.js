@@ -47,6 +47,7 @@ window.Tells = (() => {
   const percent = (x) => (x == null ? "–" : Math.round(100 * x) + "%");
   const clock = (s) =>
     `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+  const noneOf = (name) => `none (${name.charAt(0).toLowerCase()}${name.slice(1)})`;
   const sentence = (s) => s.charAt(0).toUpperCase() + s.slice(1);
 
   function make(tag, className, text) {
@@ -247,12 +248,12 @@ window.Tells = (() => {
       while (this.bars.length > top.length) this.bars.pop().row.remove();
       top.slice(0, 5).forEach(([name, prob], i) => {
         const bar = (this.bars[i] ??= this.addBar());
-        bar.name.textContent = name;
-        bar.name.title = name;
+        const isBackground = name === this.gesture.background;
+        bar.name.textContent = bar.name.title = isBackground ? noneOf(name) : name;
         bar.prob.replaceChildren(...(i ? [] : [make("small", "", "latest ")]), percent(prob));
         bar.fill.style.transform = `scaleX(${prob})`;
         bar.row.classList.toggle("decided", name === label);
-        bar.row.classList.toggle("background", name === this.gesture.background);
+        bar.row.classList.toggle("background", isBackground);
       });
     }
 
