@@ -29,6 +29,7 @@ from engines.tensor_specs import (
 )
 
 __all__ = [
+    "RENDERED_PEOPLE",
     "SCHEMA_VERSION",
     "CropRule",
     "FaceInput",
@@ -53,6 +54,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+RENDERED_PEOPLE = "rendered people"
+"""How a name of data, and a split of `TaskMetrics`, begins if they show nobody real."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -126,10 +129,7 @@ class CropRule:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class PerceptionSpec:
-    """How evidence was perceived.
-
-    Another pose model is another input distribution, so it is refused.
-    """
+    """How evidence was perceived: another pose model is another input distribution, and refused."""
 
     layout: str
     """Skeleton layout of the Window."""

@@ -8,8 +8,6 @@ from engines.errors import TellsError
 
 RENDERED = ".synth"
 """The folder in which `train synth` keeps its records: a data set that has it is no recording."""
-RENDERED_PEOPLE = "rendered people"
-"""How the name of such a data set begins."""
 
 
 def cues_beside(video: Path) -> Path:

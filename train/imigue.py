@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.annotations import RENDERED, RENDERED_PEOPLE, Corpus, DataError, Skips, Video
+from engines.manifest import RENDERED_PEOPLE
+from train.annotations import RENDERED, Corpus, DataError, Skips, Video
 from train.archives import advice
 from train.imigue_splits import (
     EMOTION_TEST,

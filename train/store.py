@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.manifest import RENDERED_PEOPLE
 from engines.preprocess import sample
 from engines.tensor_specs import FaceInput, HandInput, InputSpec, RgbInput
 from engines.window import Window, within_shot
-from train.annotations import RENDERED_PEOPLE, DataError
+from train.annotations import DataError
 from train.store_files import (
     Span,
     StoredVideo,

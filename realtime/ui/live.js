@@ -24,9 +24,10 @@ window.Tells = (() => {
     "not sure": "Not sure", background: "No gesture",
   };
   const NOTICE = "Inferred from face and posture: let the person in the picture know. An estimate, not a fact.";
-  const measured = ({ right, majority }) => right == null
-    ? "How often it is right was not measured." : `It was right in ${right}`
-    + (majority == null ? "." : `; always giving the same answer is right in ${percent(majority)}.`);
+  const measured = ({ right, majority, measured_on, is_rendered }) => right == null
+    ? "How often it is right was not measured." : `Measured on ${measured_on} it was right in ${right} cases`
+    + (majority == null ? "" : `, where always the same answer is right in ${percent(majority)}`)
+    + (is_rendered ? "; how often it is right about real people was never measured." : ".");
   const HIDDEN = "Hidden on this page only, and still inferred. The host switches inference off with --no-emotion.";
   const NOT_THERE = "No camera here: connect one and press Start.";
   const IN_USE = "The camera gives no picture: close other programs that use it, and press Start.";

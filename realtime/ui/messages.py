@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from engines.manifest import Manifest, OutputSpec, TaskMetrics
+from engines.manifest import RENDERED_PEOPLE, Manifest, OutputSpec, TaskMetrics
 from realtime.records import Estimate, Event, Snapshot, Status
 from realtime.truth import TrueMoment
 
@@ -75,6 +75,9 @@ def _task(output: OutputSpec, manifest: Manifest) -> Json:
         "on": output.thresholds.on,
         "majority": None if measured is None else _number(measured.majority),
         "right": None if measured is None else _right(measured),
+        # What of the data it was, which follows after commas, says nothing to people.
+        "measured_on": None if measured is None else measured.split.partition(",")[0],
+        "is_rendered": measured is not None and measured.split.startswith(RENDERED_PEOPLE),
     }
 
 
@@ -82,8 +85,7 @@ def _right(measured: TaskMetrics) -> str | None:
     """In how many cases: a share alone would hide how few there were."""
     if measured.top1 is None:
         return None
-    count = round(measured.top1 * measured.n)
-    return f"{count} of {measured.n} cases measured ({measured.split})"
+    return f"{round(measured.top1 * measured.n)} of {measured.n}"
 
 
 def _estimate(estimate: Estimate, t: float) -> Json:

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 from playwright.sync_api import Browser, expect
 
+from engines.manifest import TaskMetrics
 from realtime.records import Estimate
-from tests.realtime.broadcast import fake_page, plain
+from realtime.ui import open_page
+from tests.fakes import FakeSession
+from tests.realtime.broadcast import CHOICES, echo_media, fake_page, page_manifest, plain
 from tests.realtime.tab import Tab
 
 
@@ -18,3 +21,19 @@ def test_the_bar_of_the_background_is_called_none(browser: Browser) -> None:
         names = tab.at("bars").locator(".name")
         expect(names).to_have_text(["none (nothing)", "Folding arms"])
         assert tab.complaints == []
+
+
+def test_emotion_is_said_to_be_measured_on_rendered_people_only(browser: Browser) -> None:
+    measured = TaskMetrics(
+        task="emotion", split="rendered people, layout A, test", n=19, top1=0.73684, macro_f1=None,
+        ece=None, majority=0.6,
+    )  # fmt: skip
+    session = FakeSession([replace(page_manifest(), metrics=(measured,))])
+    with (
+        open_page(session, sources=CHOICES, media=echo_media(session)) as page,
+        Tab(browser, page.url) as tab,
+    ):
+        expect(tab.at("emotion-note")).to_contain_text(
+            "Measured on rendered people it was right in 14 of 19 cases, where always the same "
+            "answer is right in 60%; how often it is right about real people was never measured."
+        )

@@ -15,16 +15,17 @@ DEMO = Path(__file__).parents[2] / "assets" / "demo"
 def test_a_task_says_how_often_it_was_right_and_on_what() -> None:
     manifest = load_bundle(DEMO).manifest
     measured = TaskMetrics(
-        task="emotion", split="some people", n=19, top1=0.73684, macro_f1=None, ece=None,
+        task="emotion", split="some people, test", n=19, top1=0.73684, macro_f1=None, ece=None,
         majority=0.6,
     )  # fmt: skip
     told = describe_session(
         [replace(manifest, metrics=(measured,))], runtime="a runtime", emotion=True
     )
     gesture, emotion = told["tasks"]
-    assert emotion["right"] == "14 of 19 cases measured (some people)"
-    assert emotion["majority"] == 0.6
+    assert (emotion["right"], emotion["majority"]) == ("14 of 19", 0.6)
+    assert (emotion["measured_on"], emotion["is_rendered"]) == ("some people", False)
     assert (gesture["right"], gesture["majority"]) == (None, None)
+    assert (gesture["measured_on"], gesture["is_rendered"]) == (None, False)
 
 
 def test_how_long_a_label_holds_is_told_of_the_moment_that_it_is_about() -> None:
