@@ -223,6 +223,20 @@ def test_in_a_laptops_window_the_status_line_covers_nothing(
         assert max(bottoms[".events"], bottoms[".stage"]) < 625 - 40 < bottoms[".status"] <= 625
 
 
+@pytest.mark.parametrize(("width", "height"), [(844, 390), (667, 375)])
+def test_on_a_phone_held_sideways_the_results_stand_beside_the_picture(
+    browser: Browser, opened: tuple[LivePage, FakeSession], width: int, height: int
+) -> None:
+    with playing(opened[1]), Tab(browser, opened[0].url, width=width, height=height) as tab:
+        tab.expect_phase("running")
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = [tab.page.locator(c).bounding_box() for c in (".screen", ".gestures", ".reading")]
+        screen, gestures, reading = [box for box in boxes if box is not None]
+        assert screen["x"] + screen["width"] <= gestures["x"]
+        for box in (screen, gestures, reading):
+            assert box["y"] + box["height"] <= height
+
+
 def test_a_shared_page_offers_watching_and_the_own_camera_only(browser: Browser) -> None:
     with (
         fake_page(host="0.0.0.0", emotion=False) as (page, session),
