@@ -23,7 +23,7 @@ from realtime.errors import PageError
 from realtime.interrupt import ended_by_signals
 from realtime.overlay import draw_subject
 from realtime.sources import BrowserSource, open_source, without_credentials
-from realtime.ui.access import Access
+from realtime.ui.access import Access, is_loopback
 from realtime.ui.pictures import Media, Session
 from realtime.ui.socket import Hub, SourceChoices
 
@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 SOCKET_PATH = "/live/ws"
 _PORTS_TRIED = 20
+_OPEN_TO_ALL = (
+    "Warning: anybody on the network can watch, and nobody can choose sources on the page; with "
+    "--auth USER:PASSWORD only whoever signs in can watch, and choose."
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ def serve(
         ended_by_signals() as is_ended,
     ):
         _say(f"Tells is on {page.url}{_taken(page.url, port)}; Ctrl-C ends it.")
+        if login is None and not is_loopback(host):
+            _say(_OPEN_TO_ALL)
         if share:
             _say_share(page, login if auth is None else None)
         if open_browser:
@@ -247,8 +253,20 @@ def _free_port(host: str, port: int | None) -> int:
 
 
 def _url(host: str, port: int) -> str:
-    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    name = _own_address(host) if host.strip("[]") in ("0.0.0.0", "::") else host
     return f"http://[{name}]:{port}" if ":" in name and "[" not in name else f"http://{name}:{port}"
+
+
+def _own_address(host: str) -> str:
+    """The address under which other devices reach this machine; its name where it has none."""
+    is_v6 = ":" in host
+    # Nothing is sent: a datagram socket only looks up its way to an address that nobody has.
+    with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("2001:db8::1" if is_v6 else "192.0.2.1", 9))
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def _taken(url: str, port: int | None) -> str:

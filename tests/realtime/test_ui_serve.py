@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,7 +30,10 @@ from realtime.ui import page
 session = broadcast.FakeSession([broadcast.page_manifest()])
 session.lineup = type("", (), {"config": Config()})
 page._media = lambda timeout_s: broadcast.echo_media(session)
-page.serve(session, sources=broadcast.CHOICES, port=int(sys.argv[1]), share="share" in sys.argv)
+host = "0.0.0.0" if "network" in sys.argv else "127.0.0.1"
+auth = ("ada", "let me in") if "auth" in sys.argv else None
+choices, port, share = broadcast.CHOICES, int(sys.argv[1]), "share" in sys.argv
+page.serve(session, sources=choices, host=host, port=port, share=share, auth=auth)
 """
 
 
@@ -64,6 +68,12 @@ def first_line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline()
 
 
+def addresses() -> set[str]:
+    """This machine's, by IPv4 and without loopback; none where it is no Linux, which tells them."""
+    said = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False)
+    return {address for address in said.stdout.split() if "." in address}
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as taken:
@@ -86,6 +96,25 @@ def test_it_says_one_line_and_ends_on_ctrl_c_with_a_viewer_connected(
     assert (out, errors) == ("", "")
     # Nothing that was shown is left behind.
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_on_the_network_it_names_an_address_and_warns_where_there_is_no_login(
+    tmp_path: Path,
+) -> None:
+    with program(tmp_path, "0", "network") as process:
+        url = first_line(process).split()[3].removesuffix(";")
+        line = first_line(process)
+        assert line.startswith("Warning: anybody on the network can watch, and nobody can choose")
+        assert "--auth USER:PASSWORD" in line
+        if known := addresses():  # Other devices seldom know this machine's name.
+            assert urlsplit(url).hostname in known
+        with dial(url) as viewer:
+            assert not hear(viewer, "hello")["may_choose"]
+    with program(tmp_path, "0", "network", "auth") as process:
+        url = first_line(process).split()[3].removesuffix(";")
+        with dial(url, cookie=sign_in(url, "ada", "let me in")) as viewer:
+            assert hear(viewer, "hello")["may_choose"]
+        assert ends(process, signal.SIGTERM)[1:] == ("", "")
 
 
 def test_without_the_tunnel_it_says_so_and_stays_up_locally_behind_a_made_up_password(
