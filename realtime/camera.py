@@ -61,7 +61,8 @@ class Camera:
         self._perceiver = perceiver
         self._decider = lineup.decider()
         self._slot: LatestSlot[Frame] = LatestSlot()
-        self._stopping = threading.Event()
+        self._stopping, self._going = threading.Event(), threading.Event()
+        self._going.set()
         self._estimates: tuple[Estimate, ...] = self._decider.step((), now=0.0)[0]
         self._capture_rate, self._perception_rate = Rate(), Rate()
         self._prediction_rates = {spec.output.task: Rate() for spec in lineup.tasks}
@@ -82,9 +83,17 @@ class Camera:
         for thread in self._threads:
             thread.start()
 
+    def pause(self, is_paused: bool) -> None:
+        """Take no frames from the source for a while, or go on; from any thread."""
+        if is_paused and not self._stopping.is_set():
+            self._going.clear()
+        else:
+            self._going.set()
+
     def stop(self) -> None:
         """End the threads and close the source, within about two seconds."""
         self._stopping.set()
+        self._going.set()
         self._source.close()
         self._slot.close()
         for thread in self._threads:
@@ -146,6 +155,7 @@ class Camera:
                     self._lost = None
                     last = replace(frame, t=frame.t + offset) if offset else frame
                     yield last
+                    self._going.wait()
                     if self._stopping.is_set():
                         return
                 return

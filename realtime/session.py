@@ -136,6 +136,14 @@ class LiveSession:
             self._cameras.pop(camera, None)
         gone.feed.finish()
 
+    def pause_camera(self, camera: str, *, is_paused: bool) -> None:
+        """Take no frames from a clip for a while, or go on; a camera that is not there is no error.
+
+        Its stream time stands still, too. Of a source that cannot wait the frames would get old.
+        """
+        if (paused := self._cameras.get(camera)) is not None:
+            paused.pause(is_paused)
+
     def reader(self, camera: str) -> SnapshotReader:
         """A new reader of the camera's snapshots.
 

@@ -126,6 +126,7 @@ class FakeSession:
         self.feeds: dict[str, SnapshotFeed] = {}
         self.uris: list[str] = []
         self.recorded: str | None = None
+        self.paused: set[str] = set()
         self.round_s: float | None = None
         """Of the sources that are opened from now on."""
 
@@ -140,6 +141,9 @@ class FakeSession:
     def add_camera(self, source: Any, *, reopen: Callable[[], Any] | None = None) -> str:
         self.feeds[source.id] = SnapshotFeed()
         return str(source.id)
+
+    def pause_camera(self, camera: str, *, is_paused: bool) -> None:
+        (self.paused.add if is_paused else self.paused.discard)(camera)
 
     def remove_camera(self, camera: str) -> None:
         self.feeds.pop(camera).finish()

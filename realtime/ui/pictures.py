@@ -60,6 +60,9 @@ class Session(Protocol):
     def add_camera(self, source: Any, *, reopen: Callable[[], Any] | None = None) -> str:
         """Watch an opened source, opened again by `reopen` if it is lost; the camera's id."""
 
+    def pause_camera(self, camera: str, *, is_paused: bool) -> None:
+        """Let a clip stand still, or go on."""
+
     def remove_camera(self, camera: str) -> None:
         """Stop the camera and close its source."""
 
@@ -100,7 +103,12 @@ class PictureFeed:
     """Reads one camera on a thread of its own; viewers take the newest picture when they can."""
 
     def __init__(
-        self, reader: Reader, draw: Draw, on_end: "OnEnd", tell_truth: TellTruth = lambda _: ()
+        self,
+        reader: Reader,
+        draw: Draw,
+        on_end: "OnEnd",
+        tell_truth: TellTruth = lambda _: (),
+        on_look: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Prepare to read; `start` begins.
 
@@ -109,7 +117,9 @@ class PictureFeed:
             draw: paints the subject on a picture.
             on_end: called once, on the feed's thread, when the camera will deliver nothing more.
             tell_truth: of the clip that is shown; by default nothing is known.
+            on_look: told, on the feed's thread and several times a second, whether anybody watches.
         """
+        self._on_look = on_look
         self._tell_truth = tell_truth
         self._reader = reader
         self._draw = draw
@@ -160,6 +170,7 @@ class PictureFeed:
         made = 0.0
         try:
             while not self._is_closed.is_set():
+                self._on_look(bool(self._wakes))
                 snapshot = self._reader.next(0.25)
                 if snapshot is not None:
                     self._keep_events(snapshot.new_events)

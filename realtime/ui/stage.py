@@ -10,7 +10,7 @@ from engines.errors import TellsError
 from realtime.errors import SourceError
 from realtime.records import Estimate
 from realtime.slot import LatestSlot, SlotClosed
-from realtime.sources import Source
+from realtime.sources import NETWORK, Source
 from realtime.truth import TrueMoment, Truth
 from realtime.ui.pictures import Media, Phase, PictureFeed, Session, TellTruth
 
@@ -116,16 +116,24 @@ class Stage:
         if number != self._num_commands:  # Somebody changed their mind while it was opening.
             source.close()
             return
-        self._camera = self._session.add_camera(source, reopen=open_source)
-        reader = self._session.reader(self._camera)
+        self._camera = camera = self._session.add_camera(source, reopen=open_source)
+        reader = self._session.reader(camera)
         tell_truth = _teller(command.truth or Truth(()), source)
         on_end = partial(self._ended, number)
-        self.feed = feed = PictureFeed(reader, self._media.draw, on_end, tell_truth)
+        # A camera cannot wait, nor a server for long.
+        can_wait = not source.is_live and command.uri.partition(":")[0].lower() not in NETWORK
+        on_look = partial(self._pause_unwatched, camera) if can_wait else lambda _: None
+        self.feed = feed = PictureFeed(reader, self._media.draw, on_end, tell_truth, on_look)
         # Said before the feed starts, which may end at once.
-        if self._become(StageState("running", command.name or self._camera), number):
+        if self._become(StageState("running", command.name or camera), number):
             feed.start()
         else:  # Somebody changed their mind while it was added: the next command drops the camera.
             self.feed = None
+
+    def _pause_unwatched(self, camera: str, is_watched: bool) -> None:
+        """A clip that nobody sees takes time from the viewers' own cameras."""
+        is_needed = is_watched or self._session.recorded == camera
+        self._session.pause_camera(camera, is_paused=not is_needed)
 
     def _drop(self) -> None:
         feed, camera = self.feed, self._camera

@@ -59,3 +59,23 @@ def test_an_outage_and_its_end_are_both_logged(
         seen(session, session.add_camera(lost, reopen=lambda: ScriptedSource(TIMES)))
     said = [record.getMessage() for record in caplog.records]
     assert said == ["scripted: unplugged", "scripted: is there again after 0 s"]
+
+
+def test_a_paused_clip_stands_still_and_goes_on_where_it_stood(session: LiveSession) -> None:
+    source = ScriptedSource([i / 30 for i in range(1000)], pace=lambda _: time.sleep(0.002))
+    source.is_live = False
+    camera = session.add_camera(source)
+    reader = session.reader(camera)
+    assert reader.next(5) is not None
+    session.pause_camera(camera, is_paused=True)
+    while (snapshot := reader.next(0.5)) is not None:
+        stood = snapshot.frame
+    session.pause_camera(camera, is_paused=False)
+    snapshot = reader.next(5)
+    assert snapshot is not None
+    assert stood.index < snapshot.frame.index < 999
+    assert snapshot.frame.t == pytest.approx(snapshot.frame.index / 30)
+    session.pause_camera(camera, is_paused=True)
+    start = time.monotonic()
+    session.remove_camera(camera)
+    assert time.monotonic() - start < 2

@@ -12,7 +12,7 @@ from realtime.errors import SourceError
 from realtime.records import Image, Observation
 from realtime.ui.pictures import Media
 from realtime.ui.stage import Command, Stage, StageState
-from tests.fakes import FakeSession
+from tests.fakes import FakeSession, ScriptedSource
 from tests.realtime.broadcast import plain
 
 
@@ -36,6 +36,15 @@ class EndedSession(FakeSession):
         camera = super().add_camera(source, reopen=reopen)
         self.feeds[camera].finish()
         return camera
+
+
+class ClipSession(FakeSession):
+    """Its sources are clips, which can wait."""
+
+    def open_source(self, uri: str) -> ScriptedSource:
+        source = super().open_source(uri)
+        source.is_live = False
+        return source
 
 
 @contextmanager
@@ -131,3 +140,30 @@ def test_whoever_comes_later_is_not_shown_what_the_last_viewer_saw() -> None:
         update = feed.newer(0, 0)
         assert update is not None
         assert update.head["t"] == 45.0
+
+
+def test_a_clip_that_nobody_watches_or_records_stands_still() -> None:
+    session = ClipSession(())
+    with staged(session) as (stage, _):
+        stage.show(Command("clip.mp4", "A clip"))
+        until(lambda: session.paused == {"clip.mp4"})
+        assert stage.shown is not None
+        stage.shown.join(print)
+        until(lambda: not session.paused)
+        stage.shown.leave(print)
+        until(lambda: session.paused == {"clip.mp4"})
+        session.recorded = "clip.mp4"
+        until(lambda: not session.paused)
+        session.recorded = None
+        until(lambda: session.paused == {"clip.mp4"})
+
+
+@pytest.mark.parametrize(
+    ("session", "uri"), [(FakeSession(()), "0"), (ClipSession(()), "HTTP://host/clip.mp4")]
+)
+def test_cameras_and_servers_are_not_kept_waiting(session: FakeSession, uri: str) -> None:
+    with staged(session) as (stage, _):
+        stage.show(Command(uri))
+        until(lambda: stage.shown is not None)
+        time.sleep(0.4)
+        assert not session.paused
