@@ -45,14 +45,18 @@ Opener = Callable[[], Runtime]
     ids=lambda d: f"{d[0]}-{d[1]}",
 )
 def opened(
-    request: pytest.FixtureRequest, tiny_low: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    request: pytest.FixtureRequest,
+    tiny_low: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Opener, float]:
     device, precision, tolerance = request.param
     if device.startswith("fake "):
         FakeMachine(device.removeprefix("fake "), monkeypatch, tmp_path)
         device = "cuda:0"
     elif "cuda" in device:
-        need_gpu(monkeypatch, tmp_path)
+        need_gpu(monkeypatch, tmp_path_factory.getbasetemp() / "gpu")  # each plan is built once
 
     def opener() -> Runtime:
         bundle = load_bundle(tiny_low)
