@@ -22,7 +22,7 @@ from tests.engines.fake_tensorrt import Generation
 
 
 def need_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Skip, or fail where `TELLS_REQUIRE_GPU=1`, without a real GPU; with one, plans go into `folder`."""
+    """Skip, or fail where `TELLS_REQUIRE_GPU=1`, without a real GPU; plans go into `folder`."""
     try:
         find_gpus()
     except RuntimeUnavailable as error:
