@@ -33,7 +33,8 @@ from engines.manifest import (
 from engines.postprocess import softmax
 from realtime.config import Config
 from train.annotations import DataError
-from train.evaluate import Labelled, truths_and_events, windows_of
+from train.evaluate import truths_and_events
+from train.judged import Labelled, windows_of
 from train.metrics import Probs, Reliability, reliability
 from train.scoring import ScoredVideo, windows_between
 from train.spotting import spot

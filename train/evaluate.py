@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.manifest import Manifest, TaskMetrics
 from realtime.config import Config
-from train.dataset import UNLABELLED
+from train.judged import EMOTION, GESTURE, Labelled, cut_out, inside_of, pooled, windows_of
 from train.labels import EMOTIONS
 from train.metrics import (
     ClassRow,
@@ -29,17 +28,6 @@ from train.scoring import ScoredVideo, live_events, windows_between
 from train.spotting import Spotting, f1_interval, spot
 from train.states import Shown, shown
 from train.store import Span
-
-GESTURE, EMOTION = "micro_gesture", "emotion"
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """N things with scores, truth and the video that each is from."""
-
-    probs: Probs
-    labels: Indices
-    videos: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,76 +110,11 @@ def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) 
     return report
 
 
-def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
-    """Every annotated gesture with the mean scores of the windows whose middle lies in it.
-
-    Of a gesture in the first or last half window of its video no window has the middle: it is
-    judged by the nearest window, as everything that is annotated must be answered for. Windows that
-    the live loop would not have count only where there is no other.
-    """
-    rows, labels, videos = [], [], []
-    for item in scored:
-        for span in item.video.spans:
-            inside = _inside(item, span)
-            if not inside.any():
-                inside[np.abs(item.at - (span.start + span.end) / 2).argmin()] = True
-            rows.append(_mean(item, GESTURE, inside))
-            labels.append(span.label)
-            videos.append(item.video.id)
-    probs = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
-    return Labelled(probs, np.array(labels, np.intp), tuple(videos))
-
-
-def _inside(item: ScoredVideo, span: Span) -> NDArray[np.bool_]:
-    """Which windows have their middle (the instant that they are about) in a gesture."""
-    return np.asarray((item.at >= span.start) & (item.at <= span.end))
-
-
-def _mean(item: ScoredVideo, task: str, among: NDArray[np.bool_]) -> Probs:
-    seen = among & (item.coverage > 0)
-    return np.asarray(item.probs[task][seen if seen.any() else among].mean(axis=0))
-
-
 def _without_middle(scored: Sequence[ScoredVideo]) -> list[str]:
-    count = sum(not _inside(item, span).any() for item in scored for span in item.video.spans)
+    count = sum(not inside_of(item, span).any() for item in scored for span in item.video.spans)
     if not count:
         return []
     return [f"{count} of the gestures hold no window's middle: judged by the nearest window"]
-
-
-def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None) -> Labelled:
-    """Single windows with their truth: the gesture in the middle, or background; or the emotion.
-
-    Without those that the live loop would not have.
-    """
-    rows, labels, videos = [], [], []
-    for item in scored:
-        for k, at in enumerate(item.at):
-            if not item.coverage[k] > 0:
-                continue
-            label = (
-                _label_at(item, float(at), background) if task == GESTURE else item.video.emotion
-            )
-            if label is not None and label != UNLABELLED:
-                rows.append(item.probs[task][k])
-                labels.append(label)
-                videos.append(item.video.id)
-    probs = np.stack(rows) if rows else np.zeros((0, 2), np.float32)
-    return Labelled(probs, np.array(labels, np.intp), tuple(videos))
-
-
-def _label_at(item: ScoredVideo, at: float, background: int | None) -> int | None:
-    covering = [s for s in item.video.spans if s.start <= at <= s.end]
-    return min(covering, key=lambda s: s.end - s.start).label if covering else background
-
-
-def pooled(scored: Sequence[ScoredVideo]) -> Labelled:
-    """Every video of a known emotion with the mean scores of its windows."""
-    known = [item for item in scored if item.video.emotion is not None]
-    probs = [_mean(item, EMOTION, np.ones(len(item.at), bool)) for item in known]
-    labels = np.array([item.video.emotion for item in known], np.intp)
-    stacked = np.stack(probs) if probs else np.zeros((0, len(EMOTIONS)), np.float32)
-    return Labelled(stacked, labels, tuple(item.video.id for item in known))
 
 
 def _gestures(clips: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest) -> GestureReport:

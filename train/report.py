@@ -15,7 +15,8 @@ from engines.manifest import Manifest
 from train import real_people
 from train.annotations import DataError
 from train.calibrate import Calibration
-from train.evaluate import EMOTION, GESTURE, EmotionReport, Report, SpottingReport
+from train.evaluate import EmotionReport, Report, SpottingReport
+from train.judged import EMOTION, GESTURE
 from train.labels import EMOTIONS
 from train.metrics import Interval, Reliability, reliability
 from train.out_paths import check_folder

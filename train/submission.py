@@ -7,7 +7,7 @@ from pathlib import Path
 from engines.manifest import Manifest
 from realtime.config import Config
 from train.annotations import DataError
-from train.evaluate import EMOTION, GESTURE, cut_out
+from train.judged import GESTURE, cut_out, emotion_of
 from train.labels import EMOTIONS, ILLUSTRATIVE
 from train.scoring import ScoredVideo, live_events
 from train.store import Store, StoredVideo
@@ -57,12 +57,9 @@ def recognition(
 
 
 def emotion(scored: Sequence[ScoredVideo], path: Path) -> int:
-    """Track 3: `video_id,label`, 1 for a won match."""
+    """Track 3: `video_id,label`, 1 for a won match: the answers that `evaluate` judges."""
     positive = EMOTIONS.index("positive")
-    rows = [
-        (item.video.id, int(item.probs[EMOTION].mean(axis=0).argmax() == positive))
-        for item in scored
-    ]
+    rows = [(item.video.id, int(emotion_of(item).argmax() == positive)) for item in scored]
     _write(path, [("video_id", "label"), *rows])
     return len(rows)
 

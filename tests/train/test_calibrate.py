@@ -23,7 +23,7 @@ from tests.train.tiny_store import VIDEOS, without_emotion, write_tiny_store
 from train.__main__ import main
 from train.annotations import DataError
 from train.calibrate import calibrate, fit_temperature, with_metrics, write_manifest
-from train.evaluate import Labelled
+from train.judged import Labelled
 from train.labels import ILLUSTRATIVE
 
 MANIFEST = tiny_manifest()

@@ -8,7 +8,8 @@ import pytest
 from realtime.config import Config
 from tests.engines.tiny_bundle import DROP, tiny_manifest
 from tests.train.scored import gesture_probs, scored_video, told
-from train.evaluate import cut_out, evaluate, manifest_metrics, pooled, windows_of
+from train.evaluate import evaluate, manifest_metrics
+from train.judged import cut_out, pooled, windows_of
 from train.labels import ILLUSTRATIVE
 from train.report import shown_lines, text
 from train.scoring import live_events, live_states

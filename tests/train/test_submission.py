@@ -16,6 +16,7 @@ from tests.train.tiny_store import RATE_HZ, DrawnPerson, TinyVideo, write_tiny_s
 from train.__main__ import main
 from train.annotations import DataError
 from train.corpora import open_corpus
+from train.evaluate import evaluate
 from train.labels import ILLUSTRATIVE
 from train.perception import perception_of
 from train.prepare import begin_store, perceive_video
@@ -119,6 +120,21 @@ def test_track_3_says_1_for_a_won_match(tmp_path: Path) -> None:
     path = tmp_path / "emotion.csv"
     assert emotion(scored, path) == 2
     assert path.read_bytes() == b"video_id,label\r\n0004,1\r\n0012,0\r\n"
+
+
+def test_track_3_answers_as_evaluate_judges_without_windows_that_the_live_loop_would_not_have(
+    tmp_path: Path,
+) -> None:
+    """As across a change of person: by all windows alike the match would be won."""
+    lost = scored_video(
+        "0004", [(0, 0.9)] * 3, positive=[0.9, 0.9, 0.3], emotion=0, coverage={0: 0.0, 1: 0.0}
+    )
+    path = tmp_path / "emotion.csv"
+    emotion([lost], path)
+    assert path.read_text().split() == ["video_id,label", "0004,0"]
+    report = evaluate([lost], MANIFEST, Config())
+    assert report.emotion is not None
+    assert report.emotion.accuracy.value == 1.0
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
