@@ -21,6 +21,7 @@ from train.metrics import (
     confusion,
     macro_f1,
     reliability,
+    share_right,
     top_k,
 )
 from train.real_people import RealPeople
@@ -125,7 +126,7 @@ def _gestures(clips: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest
     subjects = np.array([subject_of[name] for name in clips.videos])
     return GestureReport(
         clips=clips,
-        top1=bootstrap(lambda p, y: top_k(p, y, 1), probs, labels, clips.videos),
+        top1=share_right(probs, labels, clips.videos),
         top5=top_k(probs, labels, 5),
         macro_f1=bootstrap(macro_f1, probs, labels, clips.videos),
         ece=reliability(probs, labels).ece,
@@ -174,11 +175,11 @@ def _emotion(
     windows = windows_of(scored, EMOTION, None)
 
     def measured(measure: Callable[[Probs, Indices], float]) -> Interval:
-        return bootstrap(measure, videos.probs, videos.labels, videos.videos)
+        return bootstrap(measure, videos.probs, videos.labels, videos.videos, needs_all=True)
 
     return EmotionReport(
         videos=videos,
-        accuracy=measured(lambda p, y: top_k(p, y, 1)),
+        accuracy=share_right(videos.probs, videos.labels, videos.videos),
         balanced=measured(balanced_accuracy),
         auc=measured(auc),
         ece=reliability(windows.probs, windows.labels).ece,

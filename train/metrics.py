@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import (
     balanced_accuracy_score,
     confusion_matrix,
@@ -20,20 +21,27 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Interval:
-    """A measurement with its 95 % bootstrap interval."""
+    """A measurement with its 95 % interval; where there is none, its ends are not a number."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def interval(value: float, drawn: Sequence[float]) -> Interval:
-    """A measurement with the percentiles of what the bootstrap drew; what is no number is out."""
+    """A measurement with the percentiles of what the bootstrap drew; what is no number is out.
+
+    If all draws are the same, as of a single video, they say nothing: there is no interval.
+    """
     numbers = [v for v in drawn if not math.isnan(v)]
-    low, high = np.percentile(numbers, [2.5, 97.5]) if numbers else (math.nan, math.nan)
+    if not numbers or min(numbers) == max(numbers):
+        return Interval(value, math.nan, math.nan)
+    low, high = np.percentile(numbers, [2.5, 97.5])
     return Interval(value, float(low), float(high))
 
 
@@ -129,10 +137,22 @@ def bootstrap(
     labels: Indices,
     groups: Sequence[str],
     *,
+    needs_all: bool = False,
     rounds: int = 500,
     seed: int = 0,
 ) -> Interval:
-    """A measurement and its percentile interval; whole groups (videos) are drawn, not rows."""
+    """A measurement and its percentile interval; whole groups (videos) are drawn, not rows.
+
+    Args:
+        measure: of rows of scores and their labels.
+        probs: [N, K].
+        labels: [N].
+        groups: of the rows.
+        needs_all: draws that lack a class are out, as a mean over classes is another one there.
+        rounds: draws.
+        seed: of the draws.
+    """
+    count = len(np.unique(labels))
     names = np.unique(np.asarray(groups))
     members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
     rng = np.random.default_rng(seed)
@@ -142,6 +162,20 @@ def bootstrap(
         picks = np.sort(rng.integers(len(names), size=len(names)))
         if (key := picks.tobytes()) not in known:
             drawn = np.concatenate([members[k] for k in picks])
-            known[key] = measure(probs[drawn], labels[drawn])
+            is_out = needs_all and len(np.unique(labels[drawn])) < count
+            known[key] = math.nan if is_out else measure(probs[drawn], labels[drawn])
         values.append(known[key])
     return interval(measure(probs, labels), values)
+
+
+def share_right(probs: Probs, labels: Indices, groups: Sequence[str]) -> Interval:
+    """Top-1 by `bootstrap`, which cannot vary where all groups are right, or all wrong.
+
+    There the interval is the exact one (Clopper and Pearson 1934) of so many groups.
+    """
+    found = bootstrap(lambda p, y: top_k(p, y, 1), probs, labels, groups)
+    count = len(set(groups))
+    if count < 2 or 0 < found.value < 1:
+        return found
+    low, high = binomtest(round(found.value * count), count).proportion_ci()
+    return Interval(found.value, float(low), float(high))

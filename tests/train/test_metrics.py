@@ -1,6 +1,7 @@
 """Metrics against examples worked by hand, and against torchmetrics."""
 
 import math
+import re
 from dataclasses import astuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from train.metrics import (
     interval,
     macro_f1,
     reliability,
+    share_right,
     top_k,
 )
 
@@ -118,7 +120,8 @@ def test_the_bootstrap_draws_whole_videos() -> None:
     labels = np.zeros(20, np.intp)
     videos = [f"v{k // 2}" for k in range(20)]
     found = bootstrap(accuracy, probs, labels, videos)
-    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+    assert found.value == 0.5
+    assert math.isnan(found.low)
     single = bootstrap(accuracy, probs, labels, [str(k) for k in range(20)])
     # Of 20 single rows the standard deviation is 0.11, so 95 % lie within about 0.22.
     assert 0.2 <= single.low <= 0.35
@@ -129,5 +132,36 @@ def test_a_bootstrap_without_numbers_has_no_interval() -> None:
     nothing = interval(math.nan, [math.nan, math.nan])
     assert math.isnan(nothing.low)
     assert math.isnan(nothing.high)
+    assert str(interval(0.5, [0.5, 0.5])) == "0.500"
     some = interval(0.5, [math.nan, 0.2, 0.4])
     assert 0.2 <= some.low < some.high <= 0.4
+    assert re.fullmatch(r"0\.500 \[0\.\d{3}, 0\.\d{3}\]", str(some))
+
+
+def test_a_mean_over_classes_has_no_draws_that_lack_one() -> None:
+    """Who always says the same is right in half of the classes, whichever videos are drawn."""
+    probs = np.tile(np.array([[0.1, 0.9]], np.float32), (8, 1))
+    labels = np.array([1] * 6 + [0] * 2, np.intp)
+    names = [str(k) for k in range(8)]
+    assert bootstrap(balanced_accuracy, probs, labels, names).high == 1.0
+    found = bootstrap(balanced_accuracy, probs, labels, names, needs_all=True)
+    assert str(found) == "0.500"
+
+
+@pytest.mark.parametrize(
+    ("videos", "said"),
+    [(1, "1.000"), (2, "1.000 [0.158, 1.000]"), (48, "1.000 [0.926, 1.000]")],
+)
+def test_all_right_says_the_more_the_more_videos_there_are(videos: int, said: str) -> None:
+    probs = np.tile(np.array([[0.1, 0.9]], np.float32), (videos, 1))
+    names = [str(k) for k in range(videos)]
+    assert str(share_right(probs, np.ones(videos, np.intp), names)) == said
+    wrong = share_right(probs, np.zeros(videos, np.intp), names)
+    assert wrong.value == 0.0
+    if videos == 48:
+        assert (wrong.low, wrong.high) == pytest.approx((0.0, 0.074), abs=1e-3)
+
+
+def test_where_some_are_wrong_the_share_right_has_the_bootstrap_s_interval() -> None:
+    names = [str(k) for k in range(5)]
+    assert share_right(PROBS, LABELS, names) == bootstrap(accuracy, PROBS, LABELS, names)
