@@ -112,9 +112,13 @@ _WORKER_ERROR = f"{DataError.__module__}.{DataError.__qualname__}: "
 
 
 def _begin_worker(_: int) -> None:
-    """Ctrl-C reaches the whole group: the main process ends at a step, and then its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Ctrl-C and `timeout` reach the whole group: the main process ends at a step, then they do.
+
+    They end after their batch when it closes their queues or is gone, so torch's own SIGTERM, to
+    one that works for more than 5 s then, is not needed.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)  # threads of the parent that has been forked are not there
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.train.disturbed_fit ARGS`: `python -m train` on the tiny recipe, as `demo`.
 
 TELLS_TEST_DRAWS: a folder in which every process notes the numbers of the windows that it draws.
-TELLS_TEST_SIGINT_AT: Ctrl-C comes to the whole process group when that window is drawn.
+TELLS_TEST_SIGNAL_AT: as SIGINT:17, a signal to the whole process group when window 17 is drawn.
 """
 
 import os
@@ -24,8 +24,9 @@ def _noted(dataset: WindowDataset, number: int, index: int) -> Any:
     if folder := os.environ.get("TELLS_TEST_DRAWS"):
         with (Path(folder) / str(os.getpid())).open("a") as file:
             file.write(f"{number}\n")
-    if os.environ.get("TELLS_TEST_SIGINT_AT") == str(number):
-        os.killpg(0, signal.SIGINT)
+    name, _, at = os.environ.get("TELLS_TEST_SIGNAL_AT", "").partition(":")
+    if at == str(number):
+        os.killpg(0, signal.Signals[name])
     return _drawn(dataset, number, index)
 
 

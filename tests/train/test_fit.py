@@ -194,13 +194,15 @@ def disturbed(arguments: list[str], tmp_path: Path, *before: str, **env: str) ->
     return out.returncode, out.stderr
 
 
-def test_ctrl_c_ends_the_workers_too_and_the_run_goes_on_to_the_same_bits(
-    store: Path, undisturbed: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_to_all_processes_ends_the_workers_too_and_the_run_goes_on_to_the_same_bits(
+    store: Path, undisturbed: Path, tmp_path: Path, name: str
 ) -> None:
+    """Ctrl-C, `timeout` and schedulers send it to the whole group."""
     arguments = fit_arguments(store, tmp_path / "run", "fusion")
     workers = arguments.index("--workers") + 1
     with_worker = [*arguments[:workers], "1", *arguments[workers + 1 :]]
-    code, error = disturbed(with_worker, tmp_path, TELLS_TEST_SIGINT_AT=str(4 * BATCH + 1))
+    code, error = disturbed(with_worker, tmp_path, TELLS_TEST_SIGNAL_AT=f"{name}:{4 * BATCH + 1}")
     assert code == 130, error
     assert "Stopped: the same command goes on from there" in error
     assert "Traceback" not in error
