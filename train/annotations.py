@@ -27,7 +27,7 @@ class Segment:
     """One annotated gesture."""
 
     label: int
-    """Index into `Corpus.class_names`."""
+    """Index into `Corpus.class_names`; `train.labels.UNLABELLED` where the class is hidden."""
     start: int
     """First frame, 0-based."""
     end: int
@@ -51,6 +51,9 @@ class Video:
     """Index into `train.labels.EMOTIONS`; None where it is not annotated."""
     rows: int = field(default=0, compare=False)
     """Of its label file, those that became no segment among them."""
+    is_annotated: bool = field(default=True, compare=False)
+    """Whether its gestures are known, all of them with their classes; of a challenge's test they
+    may be hidden, it is only to be answered for."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from engines.postprocess import softmax
 from realtime.config import Config
 from train.annotations import DataError
 from train.evaluate import truths_and_events
-from train.judged import Labelled, windows_of
+from train.judged import Labelled, annotated, windows_of
 from train.metrics import Probs, Reliability, reliability
 from train.scoring import ScoredVideo, windows_between
 from train.spotting import spot
@@ -161,7 +161,8 @@ def _with_thresholds(
         if is_state:
             goal = _shown_rightly(scored, changed, config, output.task)
         else:
-            goal = spot([truths_and_events(item, changed, config) for item in scored]).f1
+            known = annotated(scored)
+            goal = spot([truths_and_events(item, changed, config) for item in known]).f1
         results.append((goal, on, off))
     goal, on, off = max(results)
     return replace(output, thresholds=Thresholds(on=on, off=off)), goal

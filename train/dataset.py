@@ -19,7 +19,7 @@ from train.annotations import DataError
 from train.augment import Augmentation, Timing, augment, draw_timing, mirrored
 from train.cues import Cues, cues_of_pictures, unknown_cues
 from train.export import ExportOptions, draft_manifest
-from train.labels import MICRO_GESTURES
+from train.labels import MICRO_GESTURES, UNLABELLED
 from train.perception import perception_of
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import RECIPES, Recipe
@@ -27,8 +27,6 @@ from train.store import Span, Store, StoredVideo
 
 logger = logging.getLogger(__name__)
 
-UNLABELLED = -100
-"""What torch's losses ignore."""
 BETWEEN = -1
 """Known to be no class more than another, as a face that shows neither emotion."""
 Feeds = dict[str, Tensor]
@@ -154,7 +152,9 @@ def labels_at(video: StoredVideo, end: float, recipe: Recipe, store: Store) -> d
     else:
         gesture = UNLABELLED if is_trimmed or background is None else background
     emotion = UNLABELLED if video.emotion is None else video.emotion
-    known = {"micro_gesture": gesture, "emotion": emotion}
+    known = {
+        "micro_gesture": gesture if video.is_annotated else UNLABELLED, "emotion": emotion,
+    }  # fmt: skip
     return {output.task: known[output.task] for output in recipe.outputs}
 
 

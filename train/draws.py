@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Sampler
 
 from train.augment import Augmentation
-from train.dataset import BETWEEN, UNLABELLED, Example, Feeds, Labels, WindowDataset, examples
+from train.dataset import BETWEEN, Example, Feeds, Labels, WindowDataset, examples
+from train.labels import UNLABELLED
 from train.motion_dataset import MotionDataset
 from train.recipes import Recipe
 from train.store import Store

@@ -7,7 +7,16 @@ import numpy as np
 
 from engines.manifest import Manifest, TaskMetrics
 from realtime.config import Config
-from train.judged import EMOTION, GESTURE, Labelled, cut_out, inside_of, pooled, windows_of
+from train.judged import (
+    EMOTION,
+    GESTURE,
+    Labelled,
+    annotated,
+    cut_out,
+    inside_of,
+    pooled,
+    windows_of,
+)
 from train.labels import EMOTIONS
 from train.metrics import (
     ClassRow,
@@ -95,13 +104,16 @@ def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) 
     tasks = set(manifest.tasks)
     report = Report()
     if GESTURE in tasks:
-        clips = cut_out(scored)
+        known = annotated(scored)
+        clips = cut_out(known)
         if len(clips.labels):
-            report = replace(report, gesture=_gestures(clips, scored, manifest))
-            report = replace(report, spotting=_spotting(scored, manifest, config))
-            report.notes.extend(_without_middle(scored))
+            report = replace(report, gesture=_gestures(clips, known, manifest))
+            report = replace(report, spotting=_spotting(known, manifest, config))
+            report.notes.extend(_without_middle(known))
         else:
             report.notes.append("no annotated gesture: gestures were not evaluated")
+        if hidden := len(scored) - len(known):
+            report.notes.append(f"{hidden} videos with hidden labels: not judged by their gestures")
     if EMOTION in tasks:
         videos = pooled(scored)
         if len(videos.labels):

@@ -20,8 +20,8 @@ from engines.tensor_specs import FaceInput
 from engines.window import Window
 from realtime.perception.face import FACE_SIZE, TEMPLATE_4, similarity
 from train.augment import Augmentation, augment
-from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
-from train.labels import EMOTIONS
+from train.dataset import BETWEEN, Feeds, Labels, manifest_of
+from train.labels import EMOTIONS, UNLABELLED
 from train.places import LANDMARKS, PLACES
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar

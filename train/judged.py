@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import UNLABELLED
-from train.labels import EMOTIONS
+from train.labels import EMOTIONS, UNLABELLED
 from train.metrics import Indices, Probs
 from train.scoring import ScoredVideo
 from train.store import Span
@@ -22,6 +21,11 @@ class Labelled:
     probs: Probs
     labels: Indices
     videos: tuple[str, ...]
+
+
+def annotated(scored: Sequence[ScoredVideo]) -> list[ScoredVideo]:
+    """The videos by which gestures can be judged."""
+    return [item for item in scored if item.video.is_annotated]
 
 
 def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
@@ -57,10 +61,10 @@ def _mean(item: ScoredVideo, task: str, among: NDArray[np.bool_]) -> Probs:
 def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None) -> Labelled:
     """Single windows with their truth: the gesture in the middle, or background; or the emotion.
 
-    Without those that the live loop would not have.
+    Without those that the live loop would not have, and gestures of videos without annotation.
     """
     rows, labels, videos = [], [], []
-    for item in scored:
+    for item in annotated(scored) if task == GESTURE else scored:
         for k, at in enumerate(item.at):
             if not item.coverage[k] > 0:
                 continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from train.annotations import DataError, Segment, Skips
+from train.labels import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,13 @@ def label_rows(table: Path) -> list[LabelRow]:
 
 
 def segments_of(
-    table: Path, rows: Sequence[LabelRow], counting: Counting, skips: Skips, *, skip_bad: bool
+    table: Path,
+    rows: Sequence[LabelRow],
+    counting: Counting,
+    skips: Skips,
+    *,
+    skip_bad: bool,
+    may_be_hidden: bool = False,
 ) -> tuple[Segment, ...]:
     """Rows as segments.
 
@@ -71,6 +78,8 @@ def segments_of(
         counting: how the data set counts.
         skips: takes malformed rows, and those that the shift moves out of the video.
         skip_bad: leave malformed rows out.
+        may_be_hidden: other numbers than the classes' stand for a class that is not told, as in a
+            challenge's test; such segments are `UNLABELLED`, and counted.
 
     Raises:
         DataError: a row is malformed.
@@ -78,7 +87,7 @@ def segments_of(
     out = []
     for number, row in enumerate(rows):
         try:
-            segment = replace(_segment(row, counting), row=number)
+            segment = replace(_segment(row, counting, may_be_hidden=may_be_hidden), row=number)
         except ValueError as error:
             where = f"{table}, line {row.line}"
             if not skip_bad:
@@ -88,6 +97,8 @@ def segments_of(
             skips.add("label row malformed, left out", f"{where} ({error})")
             continue
         where = f"{table}, line {row.line}"
+        if segment.label == UNLABELLED:
+            skips.add(f"label without {counting.expected}, to be answered for", where)
         if segment.end < 0:
             skips.add("label before the video's start, left out", where)
         elif segment.start < 0:
@@ -98,20 +109,20 @@ def segments_of(
     return tuple(out)
 
 
-def _segment(row: LabelRow, counting: Counting) -> Segment:
+def _segment(row: LabelRow, counting: Counting, *, may_be_hidden: bool) -> Segment:
     if len(row.cells) != 3:
         raise ValueError(f"expected class,start,end, got {len(row.cells)} columns")
     try:
         raw, start, end = (_whole(cell) for cell in row.cells)
     except ValueError:
         raise ValueError(f"expected three whole numbers, got {','.join(row.cells)}") from None
-    if raw not in counting.classes:
+    if raw not in counting.classes and not may_be_hidden:
         raise ValueError(f"expected {counting.expected}, got {raw}")
     first = counting.first_frame
     if not first <= start <= end:
         raise ValueError(f"expected {first} <= start <= end, got {start} to {end}")
     offset = counting.shift - first
-    return Segment(counting.classes[raw], start + offset, end + offset)
+    return Segment(counting.classes.get(raw, UNLABELLED), start + offset, end + offset)
 
 
 def _whole(cell: str) -> int:

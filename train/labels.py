@@ -39,6 +39,8 @@ ILLUSTRATIVE = MICRO_GESTURES.index("Illustrative body language")
 """Movements that go with speech: iMiGUE's own `non-micro-gesture`."""
 EMOTIONS = ("negative", "positive")
 """iMiGUE: the player has lost, or won, the match that the interview is about."""
+UNLABELLED = -100
+"""In place of a class that nobody knows: what torch's losses ignore."""
 
 SMG_GESTURES = (
     "Turtling neck and shoulder",

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.cues import FACE_CUES, HAND_CUES, cues_loss
-from train.dataset import BETWEEN, UNLABELLED
+from train.dataset import BETWEEN
+from train.labels import UNLABELLED
 from train.places import PLACES, places_loss
 from train.stages import StageConfig
 

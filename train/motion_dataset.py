@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from engines.preprocess import preprocess
 from engines.tensor_specs import PoseInput
-from train.dataset import UNLABELLED, Feeds, Labels, manifest_of
+from train.dataset import Feeds, Labels, manifest_of
+from train.labels import UNLABELLED
 from train.recipes import Recipe
 from train.synth.avatar import load_avatar
 from train.synth.body import measure

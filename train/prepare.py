@@ -157,8 +157,9 @@ def _finished(video: Video, out: Path) -> Prepared | None:
     if not shard.exists():
         return None
     spans = spans_of(video, t, Counter({DAMAGED: stored.problems[DAMAGED]}))
-    own = (video.split, video.subject, video.emotion, spans)
-    if own != (stored.split, stored.subject, stored.emotion, stored.spans):
+    own = (video.split, video.subject, video.emotion, spans, video.is_annotated)
+    its = (stored.split, stored.subject, stored.emotion, stored.spans, stored.is_annotated)
+    if own != its:
         raise DataError(
             f"{out}: its video {video.id} has other labels, split or subject than the data set "
             f"says now; name a new folder, or delete videos/{video.id}.json to prepare it again"
@@ -261,6 +262,7 @@ def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> Stor
         spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
         poses=int((frames["conf"] > 0).any(axis=1).sum()), faces=int(frames["has_face"].sum()),
         problems=problems, rows=video.rows, cuts=tuple(track.cuts),
+        is_annotated=video.is_annotated,
     )  # fmt: skip
     blob = io.BytesIO()
     np.save(blob, frames)

@@ -19,8 +19,8 @@ from engines.tensor_specs import HANDS, HandInput, RgbInput
 from engines.window import Window
 from train.augment import Augmentation, augment, lost_hands, mirrored
 from train.cues import Cues, cues_of_pictures, unknown_cues
-from train.dataset import BETWEEN, UNLABELLED, Feeds, Labels, manifest_of
-from train.labels import EMOTIONS, ILLUSTRATIVE
+from train.dataset import BETWEEN, Feeds, Labels, manifest_of
+from train.labels import EMOTIONS, ILLUSTRATIVE, UNLABELLED
 from train.places import PLACES, places_at_hands, places_in
 from train.recipes import Recipe
 from train.shots import Photographer, Shot

@@ -6,8 +6,8 @@ import numpy as np
 
 from train.annotations import DataError
 from train.contact_sheet import Sample
-from train.dataset import UNLABELLED, labels_at, window_ends
-from train.labels import EMOTIONS
+from train.dataset import labels_at, window_ends
+from train.labels import EMOTIONS, UNLABELLED
 from train.perception import perception_of
 from train.recipes import Recipe
 from train.store import Store, StoredVideo

@@ -24,6 +24,7 @@ class Span:
     """One annotated gesture in stream time."""
 
     label: int
+    """Index of its class; `train.labels.UNLABELLED` where that is hidden."""
     start: float
     end: float
     row: int | None = field(default=None, compare=False)
@@ -54,6 +55,8 @@ class StoredVideo:
     """Of its label file, those without a span among them; 0 in stores that do not know it yet."""
     cuts: tuple[float, ...] = ()
     """Stream seconds at which another shot begins; none in stores that do not know them yet."""
+    is_annotated: bool = True
+    """Whether its gestures are known; else there is no truth of them to judge by."""
 
 
 @dataclass(frozen=True)

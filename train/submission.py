@@ -34,6 +34,11 @@ def unanswered(scored: Sequence[ScoredVideo]) -> list[str]:
     ]
 
 
+def without_clips(scored: Sequence[ScoredVideo]) -> list[str]:
+    """Videos without label file: which clips of them track 1 asks for is not known."""
+    return [item.video.id for item in scored if not (item.video.is_annotated or item.video.rows)]
+
+
 def _rows(video: StoredVideo) -> list[int]:
     """Of each span; in stores that do not know them, counted over the spans."""
     return [k if span.row is None else span.row for k, span in enumerate(video.spans)]

@@ -8,7 +8,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from train.dataset import UNLABELLED, Feeds, Labels
+from train.dataset import Feeds, Labels
+from train.labels import UNLABELLED
 from train.metrics import balanced_accuracy, macro_f1, top_k
 from train.training_data import HeldOut
 

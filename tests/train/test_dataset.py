@@ -25,7 +25,6 @@ from tests.train.tiny_store import (
 from train.annotations import DataError
 from train.augment import Augmentation
 from train.dataset import (
-    UNLABELLED,
     Example,
     WindowDataset,
     examples,
@@ -33,7 +32,7 @@ from train.dataset import (
     manifest_of,
     window_ends,
 )
-from train.labels import ILLUSTRATIVE, SMG_GESTURES
+from train.labels import ILLUSTRATIVE, SMG_GESTURES, UNLABELLED
 from train.perception import perception_of
 from train.recipes import Recipe, demo
 from train.store import Span, Store, StoredVideo, open_store

@@ -9,8 +9,9 @@ import pytest
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import TinyVideo, without_emotion, write_tiny_store
 from train.annotations import DataError
-from train.dataset import BETWEEN, UNLABELLED, Example
+from train.dataset import BETWEEN, Example
 from train.draws import Drawn, Draws, balanced, class_shares, training_windows
+from train.labels import UNLABELLED
 from train.stages import default_stage
 from train.store import Store, open_store
 from train.training_data import Sources, check_labels, training_data, validation_data

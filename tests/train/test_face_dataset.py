@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from realtime.perception.face import TEMPLATE_4, similarity
-from train.dataset import BETWEEN, UNLABELLED
+from train.dataset import BETWEEN
 from train.face_dataset import FaceDataset, face_places
+from train.labels import UNLABELLED
 from train.places import LANDMARKS, PLACES
 from train.recipes import demo
 from train.synth.avatar import AvatarError, load_avatar

@@ -8,8 +8,7 @@ import torch
 
 from engines.tensor_specs import PoseInput
 from tests.train.tiny_recipe import tiny
-from train.dataset import UNLABELLED
-from train.labels import MICRO_GESTURES
+from train.labels import MICRO_GESTURES, UNLABELLED
 from train.motion_dataset import MotionDataset
 from train.synth.avatar import AvatarError
 

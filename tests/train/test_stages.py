@@ -17,7 +17,8 @@ from tests.train.tiny_recipe import (
     tiny,
     without_emotion,
 )
-from train.dataset import BETWEEN, UNLABELLED
+from train.dataset import BETWEEN
+from train.labels import UNLABELLED
 from train.losses import loss_of
 from train.models.heads import Net, NetConfig, build_net
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places

@@ -47,7 +47,7 @@ def as_of_old(record: Path) -> None:
 
 def test_clips_are_called_by_their_row_also_where_other_rows_were_left_out(tmp_path: Path) -> None:
     """Row 1 is malformed, row 3 lies beyond the video's end."""
-    add_a(tmp_path, "0004", "5,10,30\n0,31,35\n23,40,60\n3,500,600\n", split="test")
+    add_a(tmp_path, "0004", "5,10,30\n5,35,31\n23,40,60\n3,500,600\n", split="test")
     make_clip(tmp_path / "imigue_rgb_phase2/0004/0004.mp4", [k / RATE_HZ for k in range(70)])
     corpus = open_corpus(tmp_path, "A", skip_bad=True)
     spec, folder = perception_of(tiny()), tmp_path / "store"

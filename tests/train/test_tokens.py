@@ -6,7 +6,8 @@ from torch import Tensor
 
 from tests.train.tiny_recipe import tiny
 from train.cues import FACE_CUES, HAND_CUES, SHOWN
-from train.dataset import UNLABELLED, Labels
+from train.dataset import Labels
+from train.labels import UNLABELLED
 from train.losses import loss_of
 from train.models.attention import AttentionConfig
 from train.models.heads import JointNet, build_net

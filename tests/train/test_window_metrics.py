@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from train.dataset import UNLABELLED
+from train.labels import UNLABELLED
 from train.metrics import macro_f1
 from train.training_data import HeldOut
 from train.window_metrics import evaluate_windows

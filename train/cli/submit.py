@@ -2,12 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.evaluate import NEEDED, add_model, open_scorer
 from train.cli.needs import require
+
+if TYPE_CHECKING:
+    from train.scoring import ScoredVideo
+    from train.store import Store
 
 
 def add(commands: Subparsers) -> None:
@@ -53,17 +59,33 @@ def run(arguments: argparse.Namespace) -> None:
         scored = score_videos(scorer, store, arguments.split, arguments.hop_s)
     if arguments.track == 1:
         rows = submission.classification(scored, arguments.out, year=arguments.year)
-        if lost := submission.unanswered(scored):
-            print(f"no answer for {len(lost)} Ids: {' '.join(lost)}", file=sys.stderr)
-        if any(span.row is None for item in scored for span in item.video.spans):
-            why = "the store is an earlier version's; if any were left out, prepare it again"
-            print(f"Ids count the labels that `train prepare` kept: {why}", file=sys.stderr)
+        _name_clips_without_answer(scored)
     elif arguments.track == 2:
         rows = submission.recognition(scored, store, manifest, config, arguments.out)
     else:
         rows = submission.emotion(scored, arguments.out)
-    for reason in ("video missing", "video broken"):
-        if count := store.info.skipped[reason]:
-            why = f"{count} x {reason}, over all splits; `train prepare` names them"
-            print(f"no answer for videos that the store lacks: {why}", file=sys.stderr)
+    _name_videos_without_answer(store)
     print(f"{rows} rows in {arguments.out}")
+
+
+def _name_clips_without_answer(scored: "Sequence[ScoredVideo]") -> None:
+    from train import submission
+
+    if lost := submission.unanswered(scored):
+        print(f"no answer for {len(lost)} Ids: {' '.join(lost)}", file=sys.stderr)
+    if lost := submission.without_clips(scored):
+        what = "videos without label file, which would say what their clips are"
+        print(f"no answer for {len(lost)} {what}: {' '.join(lost)}", file=sys.stderr)
+    if any(span.row is None for item in scored for span in item.video.spans):
+        why = "the store is an earlier version's; if any were left out, prepare it again"
+        print(f"Ids count the labels that `train prepare` kept: {why}", file=sys.stderr)
+
+
+def _name_videos_without_answer(store: "Store") -> None:
+    again = "; of the split test it takes them if the same command is given again"
+    for reason, cure in (
+        ("video missing", ""), ("video broken", ""), ("video without label file", again),
+    ):  # fmt: skip
+        if count := store.info.skipped[reason]:
+            why = f"{count} x {reason}, over all splits; `train prepare` names them{cure}"
+            print(f"no answer for videos that the store lacks: {why}", file=sys.stderr)
