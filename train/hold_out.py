@@ -10,8 +10,10 @@ import numpy as np
 
 from train.annotations import Corpus, DataError, Video
 from train.labels import EMOTIONS
+from train.truth_file import TRUTH_COLUMNS, TRUTH_FILE
 
 _SEED = 0
+_CURE = f"; of layout A a {TRUTH_FILE} at its root names them ({','.join(TRUTH_COLUMNS)})"
 
 
 def hold_out(corpus: Corpus, share: float, *, by_result: bool = False) -> Corpus:
@@ -40,7 +42,7 @@ def hold_out(corpus: Corpus, share: float, *, by_result: bool = False) -> Corpus
 def _by_subject(training: Sequence[Video], share: float) -> set[str]:
     named = [video for video in training if video.subject]
     people = {video.subject for video in named}
-    chosen = _drawn(people, share, "training people whom the data set names")
+    chosen = _drawn(people, share, "training people whom the data set names", _CURE)
     return {video.id for video in named if video.subject in chosen}
 
 
@@ -52,10 +54,10 @@ def _by_result(training: Sequence[Video], share: float) -> set[str]:
     return chosen
 
 
-def _drawn(names: Set[str], share: float, what: str) -> set[str]:
+def _drawn(names: Set[str], share: float, what: str, cure: str = "") -> set[str]:
     every = sorted(names)
     if len(every) < 2:
-        raise DataError(f"--hold-out: expected 2 or more {what}, got {len(every)}")
+        raise DataError(f"--hold-out: expected 2 or more {what}, got {len(every)}{cure}")
     count = min(max(1, round(share * len(every))), len(every) - 1)
     order = np.random.default_rng(_SEED).permutation(len(every))
     return {every[k] for k in order[:count]}

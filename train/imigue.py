@@ -22,12 +22,12 @@ from train.imigue_splits import (
 )
 from train.label_rows import Counting, LabelRow, label_rows, read_csv, segments_of
 from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES, UNLABELLED
+from train.truth_file import with_truth
 
 SplitName = Literal["original", "emotion", "miga"]
 RAW_ILLUSTRATIVE = 99
 EMPTY_SKELETONS = frozenset({218, 319, 347, 348})
 """Videos whose distributed skeletons are empty; their pictures are used all the same."""
-TRUTH_FILE = "tells_truth.csv"
 _CLASSES = {index + 1: index for index in range(ILLUSTRATIVE)} | {RAW_ILLUSTRATIVE: ILLUSTRATIVE}
 _A_FOLDERS = {
     "train": ("imigue_data_phase1/datasets/imigue_skeleton_train",
@@ -60,11 +60,12 @@ def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -
         DataError: nothing is there, a row is malformed, or a video is in two splits.
     """
     _check_root(root, "imigue_data_phase1", "imigue_data_phase2")
-    truth, is_rendered = _read_truth(root / TRUTH_FILE), (root / RENDERED).is_dir()
-    skips = Skips()
+    is_rendered = (root / RENDERED).is_dir()
+    skips, known = Skips(), set()
     videos: dict[str, Video] = {}
     for split, (labels, pictures) in _A_FOLDERS.items():
         for name in sorted({*_numbers(root / labels), *_numbers(root / pictures)}):
+            known.add(name)
             path = root / pictures / name / f"{name}.mp4"
             table = root / labels / name / f"{name}_label.csv"
             if not table.exists() and split != "test":
@@ -84,12 +85,11 @@ def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -
                 table, rows or [], _counting(frame_shift), skips, skip_bad=skip_bad,
                 may_be_hidden=split == "test",
             )  # fmt: skip
-            subject, emotion = truth.get(name, ("", None))
             hides = rows is None or any(s.label == UNLABELLED for s in segments)
             videos[name] = Video(
-                name, path, split, subject, segments, emotion, len(rows or []),
-                is_annotated=not hides,
+                name, path, split, "", segments, None, len(rows or []), is_annotated=not hides
             )  # fmt: skip
+    videos = with_truth(videos, root, known, skips)
     return _corpus("layout A", root, videos, skips, frame_shift)
 
 
@@ -167,26 +167,6 @@ def _note_oddities(
         skips.add("test video without label file, to be answered for", name)
     elif not rows:
         skips.add("label file empty, all of the video is background", name)
-
-
-def _read_truth(path: Path) -> Mapping[str, tuple[str, int | None]]:
-    """Video -> subject and emotion."""
-    if not path.exists():
-        return {}
-    columns = ["video_id", "split", "subject", "emotion"]
-    rows = list(read_csv(path))
-    if not rows or rows[0][1] != columns:
-        got = ",".join(rows[0][1]) if rows else "nothing"
-        raise DataError(f"{path}: expected {','.join(columns)}, got {got}")
-    out = {}
-    for line, cells in rows[1:]:
-        if len(cells) != len(columns) or cells[3] not in (*EMOTIONS, ""):
-            raise DataError(
-                f"{path}, line {line}: expected {','.join(columns)} with an emotion of "
-                f"{' or '.join(EMOTIONS)}, got {','.join(cells)}"
-            )
-        out[cells[0]] = (cells[2], EMOTIONS.index(cells[3]) if cells[3] else None)
-    return out
 
 
 def _read_b_table(table: Path) -> dict[str, _Entry]:

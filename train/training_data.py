@@ -13,18 +13,18 @@ from torch.utils.data import Subset
 from train.annotations import DataError
 from train.dataset import Feeds, Labels, WindowDataset, check_store, examples
 from train.draws import Drawn, balanced, class_shares, made_windows, training_windows
-from train.imigue import TRUTH_FILE
 from train.labels import MICRO_GESTURES
 from train.recipes import Recipe
 from train.stages import StageConfig
 from train.store import Store
+from train.truth_file import TRUTH_COLUMNS, TRUTH_FILE
 
 VALIDATION_WINDOWS = 3000
 """At most; more say no more about when to stop."""
 _CURES = {
     "micro_gesture": "prepare data with annotated gestures",
     "emotion": f"prepare the data anew with results in a {TRUTH_FILE} at their root "
-    "(video_id,split,subject,emotion), take --recipe micro_gesture",
+    f"({','.join(TRUTH_COLUMNS)}), take --recipe micro_gesture",
 }
 HeldOut = list[Subset[tuple[Feeds, Labels]]]
 

@@ -70,7 +70,8 @@ def test_where_videos_are_split_each_result_is_held_out_alike(tmp_path: Path) ->
         (PEOPLE, -0.1, False, "expected a share of 0 or more and less than 1, got -0.1"),
         (PEOPLE, float("nan"), False, "less than 1, got nan"),
         (corpus_of(("train", "", 0), ("train", "", 1)), 0.2, False,
-         "expected 2 or more training people whom the data set names, got 0"),
+         "expected 2 or more training people whom the data set names, got 0; of layout A a "
+         r"tells_truth.csv at its root names them \(video_id,subject,emotion\)"),
         (corpus_of(("train", "1", 1), ("train", "1", 1)), 0.2, True,
          "expected 2 or more training videos with the result negative, got 0"),
     ],

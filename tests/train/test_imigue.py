@@ -154,38 +154,6 @@ def test_a_video_in_two_splits_is_refused(tmp_path: Path) -> None:
         open_corpus(tmp_path, "A")
 
 
-def test_rendered_data_says_who_and_how(tmp_path: Path) -> None:
-    for name in ("0001", "0218"):
-        add_a(tmp_path, name, "1,2,3\n")
-    (tmp_path / ".synth").mkdir()
-    truth = tmp_path / "tells_truth.csv"
-    head = "video_id,split,subject,emotion"
-    truth.write_text(f"{head}\n0001,train,f003,positive\n0218,train,m002,\n")
-    corpus = open_corpus(tmp_path, "A")
-    assert [(v.subject, v.emotion) for v in corpus.videos] == [("f003", 1), ("m002", None)]
-    assert not corpus.skipped  # 218 is one of iMiGUE's empty skeletons, not of rendered data's
-    for text, said in (
-        ("", "got nothing"),
-        ("video,who\n", "got video,who"),
-        (f"{head}\n0001,train,f003\n", "line 2: expected"),
-        (f"{head}\n0001,train,f003,glad\n", "an emotion of negative or positive"),
-    ):
-        truth.write_text(text)
-        with pytest.raises(DataError, match=said):
-            open_corpus(tmp_path, "A")
-
-
-def test_results_of_real_data_can_be_given_beside_them(tmp_path: Path) -> None:
-    add_a(tmp_path, "0218", "1,2,3\n")
-    (tmp_path / "tells_truth.csv").write_text(
-        "video_id,split,subject,emotion\n0218,train,7,negative\n"
-    )
-    corpus = open_corpus(tmp_path, "A")
-    assert [(v.subject, v.emotion) for v in corpus.videos] == [("7", 0)]
-    assert corpus.name == "iMiGUE, layout A"
-    assert corpus.skipped == {"distributed skeleton empty, its video is used": 1}
-
-
 def test_archives_that_lie_about_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a folder with imigue_data_phase1 or imigue_data"):
         open_corpus(tmp_path, "auto")
