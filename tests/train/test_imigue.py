@@ -235,6 +235,25 @@ def test_a_label_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         open_corpus(tmp_path, "A")
 
 
+@pytest.mark.parametrize(("folder", "what"), [("A", "layout A"), ("smg", "SMG")])
+def test_a_split_is_chosen_of_layout_b_alone(
+    folder: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would change nothing but what --hold-out holds out."""
+    if folder == "A":
+        add_a(tmp_path, "0012", "1,2,3\n")
+    else:
+        (tmp_path / "Sample0001").mkdir()
+    out = tmp_path / "store"
+    command = ["prepare", "--data", str(tmp_path), "--out", str(out), "--split", "emotion"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"train: --split: expected layout B, which has several, {tmp_path} is {what}"
+    )
+    assert not out.exists()
+
+
 def test_the_published_lists_are_complete_and_apart() -> None:
     sizes = [len(s) for s in (MIGA_TEST, MIGA_VALIDATION, ORIGINAL_TRAIN_SUBJECTS)]
     assert [*sizes, len(EMOTION_TRAIN), len(EMOTION_TEST)] == [104, 10, 37, 102, 100]

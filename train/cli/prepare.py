@@ -27,8 +27,8 @@ def add(commands: Subparsers) -> None:
         help="iMiGUE's A or B, or SMG; default: what the folder looks like",
     )  # fmt: skip
     parser.add_argument(
-        "--split", default="original", choices=("original", "emotion", "miga"),
-        help="of layout B; default: original",
+        "--split", choices=("original", "emotion", "miga"),
+        help="of layout B alone; default: original",
     )  # fmt: skip
     parser.add_argument(
         "--hold-out", type=float, default=0.0, metavar="SHARE",
