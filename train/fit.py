@@ -58,7 +58,8 @@ def fit_stage(
         workers: processes that make windows.
 
     Returns:
-        What `result.json` says: steps, the best score, and the metrics of the last evaluation.
+        What `result.json` says: steps, the best score (None where validation could not judge), and
+        the metrics of the last evaluation.
 
     Raises:
         DataError: no data, or the disk is full.
@@ -86,7 +87,7 @@ def fit_stage(
                     break
             if _is_ended_anywhere(fabric, is_ended):
                 _interrupt(fabric, state, folder)
-    result = {"steps": state.step, "best": state.best, "last": state.last}
+    result = {"steps": state.step, "best": state.best_score, "last": state.last}
     if fabric.is_global_zero:
         write_json(folder / "result.json", result)
     fabric.barrier()

@@ -38,12 +38,18 @@ class FitState:
         is_over = self.worse >= config.patience
         return range(self.step, self.step if is_over else config.steps)
 
+    @property
+    def best_score(self) -> float | None:
+        """None where validation could not judge."""
+        return self.best if "score" in self.last else None
+
     def judge(self, metrics: dict[str, float]) -> bool:
         """Whether these metrics are the best so far; without validation data the last ones are."""
         self.last = metrics
-        score = metrics.get("score", float(self.step))
-        is_best = score > self.best
-        self.best, self.worse = (score, 0) if is_best else (self.best, self.worse + 1)
+        score = metrics.get("score")
+        is_best = score is None or score > self.best
+        self.best = self.best if score is None else max(score, self.best)
+        self.worse = 0 if is_best else self.worse + 1
         return is_best
 
     def save(self, folder: Path, fabric: Fabric) -> None:

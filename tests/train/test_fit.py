@@ -20,7 +20,7 @@ import train.draws
 from tests.conftest import PROJECT
 from tests.train.tiny_fit import BATCH, fit_arguments, last_line, same_run
 from tests.train.tiny_recipe import tiny
-from tests.train.tiny_store import write_tiny_store
+from tests.train.tiny_store import VIDEOS, write_tiny_store
 from train.__main__ import main
 from train.dataset import WindowDataset
 from train.fit import schedule
@@ -101,6 +101,13 @@ def test_the_best_score_counts_and_without_one_the_last_weights() -> None:
     unjudged = state_of(CONFIG)
     for unjudged.step in (3, 6, 9):
         assert unjudged.judge({})
+
+
+def test_what_nobody_judged_has_no_best_score(tmp_path: Path) -> None:
+    store = write_tiny_store(tmp_path / "store", tiny(), VIDEOS[:2])  # none for validation
+    assert main(fit_arguments(store, tmp_path / "run", "face", steps=2, eval_every=1)) == 0
+    result = json.loads((tmp_path / "run/face/result.json").read_text())
+    assert result == {"steps": 2, "best": None, "last": {}}
 
 
 def test_a_stage_that_gets_no_better_stops_early_and_is_left_alone_then(
