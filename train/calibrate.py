@@ -79,7 +79,7 @@ def calibrate(
     """The manifest with new temperatures and thresholds, and how they came about.
 
     A task without truth in these videos, or with one class alone, keeps what it has: the surer it
-    is of that class, the better it would seem.
+    is of that class, the better it would seem. The others lose the ECE that was measured before.
 
     Raises:
         DataError: there is no other task.
@@ -112,7 +112,13 @@ def calibrate(
             "nothing to calibrate on: no video of this split has a label of any task, or all have "
             "the same; `train prepare --hold-out 0.2` takes some from training"
         )
-    return manifest, found
+    return _without_ece(manifest, [item.task for item in found]), found
+
+
+def _without_ece(manifest: Manifest, tasks: Sequence[str]) -> Manifest:
+    """It was that of another temperature."""
+    metrics = (replace(m, ece=None) if m.task in tasks else m for m in manifest.metrics)
+    return replace(manifest, metrics=tuple(metrics))
 
 
 def fit_temperature(windows: Labelled, present: float = 1.0, between: Probs | None = None) -> float:

@@ -168,6 +168,16 @@ def test_metrics_of_the_same_split_are_replaced_and_others_stay() -> None:
     assert with_metrics(first, [row("test", 0.3)]).metrics == (row("val", 0.1), row("test", 0.3))
 
 
+def test_the_calibration_error_of_another_temperature_is_forgotten() -> None:
+    rows = [
+        TaskMetrics(task=task, split="test", n=5, top1=0.8, macro_f1=None, ece=0.3)
+        for task in ("micro_gesture", "emotion")
+    ]
+    scored = [scored_video("a", overconfident(), SPANS, evenly=True)]
+    manifest, _ = calibrate(scored, with_metrics(MANIFEST, rows), CONFIG)
+    assert manifest.metrics == (replace(rows[0], ece=None), rows[1])  # emotion stays as it was
+
+
 def test_only_the_manifest_is_replaced(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle")
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
@@ -217,7 +227,8 @@ def test_the_command_writes_a_bundle_that_verifies(
     for line, output, previous in zip(shown, new.outputs, old.outputs, strict=False):
         assert line.startswith(f"{output.task}: temperature {output.temperature:.3f}, on ")
         assert output.temperature != previous.temperature
-        assert "single windows, background included" in line
+        among = ", background included" if output.task == "micro_gesture" else ""
+        assert f"(single windows{among}); " in line
     assert replace(new, outputs=old.outputs) == old
     with open_engine(bundle, "ort") as engine:
         assert verify(engine).is_ok

@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     from engines.verify import verify
     from realtime.config import load_config
     from train.calibrate import calibrate, check_writable, write_manifest
+    from train.judged import GESTURE
     from train.out_paths import check_folder
     from train.report import calibration_picture
     from train.scoring import bundle_scorer, score_stores
@@ -44,12 +45,15 @@ def run(arguments: argparse.Namespace) -> None:
         scored = score_stores(scorer, stores, arguments.split, arguments.hop_s)
         manifest, found = calibrate(scored, scorer.manifest, config)
     for item in found:
+        among = ", background included" if item.task == GESTURE else ""
         print(
             f"{item.task}: temperature {item.temperature:.3f}, on {item.thresholds.on}, "
             f"off {item.thresholds.off}; ECE {item.before.ece:.3f} -> {item.after.ece:.3f} "
-            f"(single windows, background included); {item.goal_name} {item.goal:.3f}"
+            f"(single windows{among}); {item.goal_name} {item.goal:.3f}"
         )
     write_manifest(arguments.bundle, manifest)
+    if manifest.metrics != scorer.manifest.metrics:
+        print("the manifest's ECE was of before and is gone; `evaluate --write` measures it anew")
     with open_engine(arguments.bundle, arguments.device) as engine:
         verify(engine).check()
     if arguments.out is not None:
