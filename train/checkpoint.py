@@ -17,6 +17,8 @@ from train.recipes import Recipe, dump_recipe
 WEIGHTS_NAME = "weights.pt"
 """In a bundle that keeps them: in its graph they are folded, and cannot be trained on."""
 _KEYS = {"recipe", "state_dict"}
+_STAGE = "stage"
+"""Which stage of `fit` wrote it; checkpoints of old and those of bundles do not say."""
 _FEEDING = frozenset({"inputs.0.dtype", "net.pixels"})
 """Who normalises pictures: no weight depends on it, and recipes of old fed floats."""
 _INSTANTS = re.compile(
@@ -26,10 +28,15 @@ _INSTANTS = re.compile(
 
 
 def save_checkpoint(
-    file: Path | BinaryIO, recipe: Recipe, state_dict: Mapping[str, Tensor]
+    file: Path | BinaryIO,
+    recipe: Recipe,
+    state_dict: Mapping[str, Tensor],
+    *,
+    stage: str | None = None,
 ) -> None:
-    """Write weights with their recipe: a dict of JSON text and tensors."""
-    torch.save({"recipe": dump_recipe(recipe), "state_dict": dict(state_dict)}, file)
+    """Write weights with their recipe, and the stage after which they are: a dict."""
+    content: dict[str, object] = {"recipe": dump_recipe(recipe), "state_dict": dict(state_dict)}
+    torch.save(content | ({} if stage is None else {_STAGE: stage}), file)
 
 
 def save_half(path: Path, recipe: Recipe, state_dict: Mapping[str, Tensor]) -> None:
@@ -60,10 +67,12 @@ def load_checkpoint(path: Path, recipe: Recipe, *, is_to_learn: bool = False) ->
     Args:
         path: the file.
         recipe: whose weights they must be.
-        is_to_learn: they are trained on, so they may have looked at other instants before.
+        is_to_learn: they are trained on, so they may have looked at other instants before, and
+            may be those of one branch.
 
     Raises:
-        CheckpointError: no such file, no checkpoint, or one of another recipe.
+        CheckpointError: no such file, no checkpoint, one of another recipe, or one of a branch
+            alone.
     """
     try:
         with warnings.catch_warnings():
@@ -73,7 +82,7 @@ def load_checkpoint(path: Path, recipe: Recipe, *, is_to_learn: bool = False) ->
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except UNREADABLE:
         raise CheckpointError(f"{path}: expected a checkpoint of Tells, cannot read it") from None
-    if not isinstance(content, dict) or set(content) != _KEYS:
+    if not isinstance(content, dict) or set(content) - {_STAGE} != _KEYS:
         raise CheckpointError(f"{path}: expected a dict of {' and '.join(sorted(_KEYS))}")
     try:
         differing = differing_keys(content["recipe"], dump_recipe(recipe))
@@ -86,6 +95,11 @@ def load_checkpoint(path: Path, recipe: Recipe, *, is_to_learn: bool = False) ->
         raise CheckpointError(
             f"{path}: belongs to another recipe than {recipe.name}, they differ in "
             f"{_some(others)}; name its own recipe, or train again"
+        )
+    if not is_to_learn and content.get(_STAGE, "fusion") != "fusion":
+        raise CheckpointError(
+            f"{path}: is of the stage {content[_STAGE]}, which trains one branch alone, and no "
+            "whole model; give the best.pt of a stage fusion (`fit --stages fusion`)"
         )
     weights = content["state_dict"]
     if not (isinstance(weights, dict) and all(isinstance(w, Tensor) for w in weights.values())):

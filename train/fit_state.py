@@ -75,7 +75,10 @@ class FitState:
         average = self.ema.module
         assert isinstance(average, StageNet)
         weights = {k: v.cpu() for k, v in average.net.state_dict().items()}
-        write_whole(folder / "best.pt", lambda file: save_checkpoint(file, recipe, weights))
+        stage = average.stage
+        write_whole(
+            folder / "best.pt", lambda file: save_checkpoint(file, recipe, weights, stage=stage)
+        )
         write_json(folder / "metrics.json", {"step": self.step, **self.last})
 
     def resume(self, folder: Path, fabric: Fabric) -> None:

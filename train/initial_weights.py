@@ -152,7 +152,7 @@ def initial_net(recipe: Recipe, stage: str, run: Path, initial: Initial, seed: i
     for before in BRANCHES:
         path = run / before / "best.pt"
         if stage == "fusion" and path.exists():
-            _take(net, load_checkpoint(path, recipe), before)
+            _take(net, load_checkpoint(path, recipe, is_to_learn=True), before)
     return net
 
 

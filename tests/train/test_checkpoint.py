@@ -72,6 +72,19 @@ def test_weights_that_looked_at_other_instants_can_be_trained_on_but_not_used(
         load_checkpoint(path, recipe, is_to_learn=True)
 
 
+@pytest.mark.parametrize("stage", ["pose", "rgb", "face", "hand"])
+def test_a_branch_is_no_whole_model_but_can_be_trained_on(stage: str, tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, tiny(), WEIGHTS, stage="fusion")
+    assert load_checkpoint(path, tiny()).keys() == WEIGHTS.keys()
+    save_checkpoint(path, tiny(), WEIGHTS, stage=stage)
+    assert load_checkpoint(path, tiny(), is_to_learn=True).keys() == WEIGHTS.keys()
+    with pytest.raises(
+        CheckpointError, match=f"the stage {stage}, which trains one branch .* fusion"
+    ):
+        load_checkpoint(path, tiny())
+
+
 def test_where_a_fit_stands_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"net": WEIGHTS, "step": 3}, path)

@@ -13,6 +13,8 @@ from tests.train.scored import fitting_bundle
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import TinyVideo, write_tiny_store
 from train.__main__ import main
+from train.checkpoint import save_checkpoint
+from train.models.heads import build_net
 from train.real_people import HEAD_CLIP
 
 
@@ -98,3 +100,24 @@ def test_what_cannot_be_measured_is_one_line_before_anything_is_scored(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("train: ")
     assert said in line
+
+
+@pytest.mark.parametrize("command", ["evaluate", "submit", "export"])
+@pytest.mark.usefixtures("tiny_demo")
+def test_a_branch_s_checkpoint_is_refused_in_one_line(
+    command: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "best.pt", ["--out", str(tmp_path / "out")]
+    save_checkpoint(path, tiny(), build_net(tiny().net).state_dict(), stage="pose")
+    measured = ["--checkpoint", str(path), "--data", str(store)]
+    arguments = {
+        "evaluate": measured, "submit": [*measured, "--track", "2", *out],
+        "export": ["--recipe", "demo", "--init", str(path), *out],
+    }[command]  # fmt: skip
+    assert main([command, *arguments]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        f"train: {path}: is of the stage pose, which trains one branch alone, and no whole model; "
+        "give the best.pt of a stage fusion (`fit --stages fusion`)"
+    )
+    assert not (tmp_path / "out").exists()

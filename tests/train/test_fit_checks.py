@@ -60,7 +60,7 @@ def test_a_stage_begins_with_a_bundle_s_weights(
     assert not (tmp_path / "run").exists()
     save_half(bundle / "weights.pt", tiny(), build_net(tiny().net).state_dict())
     assert main([*arguments, "--init", f"face={bundle}"]) == 0
-    trained = load_checkpoint(tmp_path / "run/face/best.pt", tiny())
+    trained = load_checkpoint(tmp_path / "run/face/best.pt", tiny(), is_to_learn=True)
     assert {w.dtype for w in trained.values() if w.is_floating_point()} == {torch.float32}
 
 
