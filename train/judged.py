@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from train.labels import EMOTIONS, UNLABELLED
 from train.metrics import Indices, Probs
 from train.scoring import ScoredVideo
-from train.store import Span
+from train.store import Span, StoredVideo
 
 GESTURE, EMOTION = "micro_gesture", "emotion"
 
@@ -48,6 +48,11 @@ def cut_out(scored: Sequence[ScoredVideo]) -> Labelled:
     return Labelled(probs, np.array(labels, np.intp), tuple(videos))
 
 
+def rows_of(video: StoredVideo) -> list[int]:
+    """Of each span, its row of the label file; in stores that do not know them, counted."""
+    return [k if span.row is None else span.row for k, span in enumerate(video.spans)]
+
+
 def inside_of(item: ScoredVideo, span: Span) -> NDArray[np.bool_]:
     """Which windows have their middle (the instant that they are about) in a gesture."""
     return np.asarray((item.at >= span.start) & (item.at <= span.end))
@@ -64,14 +69,10 @@ def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None)
     Without those that the live loop would not have, and gestures of videos without annotation.
     """
     rows, labels, videos = [], [], []
-    for item in annotated(scored) if task == GESTURE else scored:
-        for k, at in enumerate(item.at):
-            if not item.coverage[k] > 0:
-                continue
-            label = (
-                _label_at(item, float(at), background) if task == GESTURE else item.video.emotion
-            )
-            if label is not None and label != UNLABELLED:
+    for item in scored:
+        for k in np.flatnonzero(item.coverage > 0).tolist():
+            label = window_truth(item, k, task, background)
+            if label != UNLABELLED:
                 rows.append(item.probs[task][k])
                 labels.append(label)
                 videos.append(item.video.id)
@@ -79,9 +80,15 @@ def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None)
     return Labelled(probs, np.array(labels, np.intp), tuple(videos))
 
 
-def _label_at(item: ScoredVideo, at: float, background: int | None) -> int | None:
-    covering = [s for s in item.video.spans if s.start <= at <= s.end]
-    return min(covering, key=lambda s: s.end - s.start).label if covering else background
+def window_truth(item: ScoredVideo, k: int, task: str, background: int | None) -> int:
+    """What is true of window `k`; `UNLABELLED` where nobody knows."""
+    label = item.video.emotion
+    if task == GESTURE:
+        covering = [s for s in item.video.spans if s.start <= item.at[k] <= s.end]
+        shortest = min(covering, key=lambda s: s.end - s.start, default=None)
+        label = background if shortest is None else shortest.label
+        label = label if item.video.is_annotated else None
+    return UNLABELLED if label is None else label
 
 
 def pooled(scored: Sequence[ScoredVideo]) -> Labelled:

@@ -91,9 +91,11 @@ def shown_lines(by_truth: Mapping[int | None, Shown]) -> list[str]:
     ]
 
 
-def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
-    """The same for machines."""
-    out: dict[str, Any] = {"bundle": manifest.id, "revision": manifest.source.revision}
+def numbers(report: Report, manifest: Manifest, measured: Mapping[str, object]) -> dict[str, Any]:
+    """The same for machines, and what was measured: files, data, split."""
+    out: dict[str, Any] = {
+        "bundle": manifest.id, "revision": manifest.source.revision, "measured": dict(measured),
+    }  # fmt: skip
     if (g := report.gesture) is not None:
         names = _names(manifest, GESTURE)
         out["trimmed"] = {
@@ -121,8 +123,14 @@ def numbers(report: Report, manifest: Manifest) -> dict[str, Any]:
     return out | {"notes": report.notes}
 
 
-def write(report: Report, manifest: Manifest, folder: Path) -> None:
+def write(report: Report, manifest: Manifest, folder: Path, measured: Mapping[str, object]) -> None:
     """`report.json`, `report.txt` and pictures into a folder.
+
+    Args:
+        report: what was found.
+        manifest: of what was measured.
+        folder: made if it is not there.
+        measured: which files, data and split.
 
     Raises:
         DataError: it cannot be written.
@@ -130,7 +138,7 @@ def write(report: Report, manifest: Manifest, folder: Path) -> None:
     check_folder(folder)
     try:
         (folder / "report.txt").write_text(text(report, manifest) + "\n", encoding="utf-8")
-        content = json.dumps(numbers(report, manifest), indent=2)
+        content = json.dumps(numbers(report, manifest, measured), indent=2)
         (folder / "report.json").write_text(content + "\n", encoding="utf-8")
         if report.gesture is not None:
             _confusion(report, manifest).savefig(folder / "confusion.png", dpi=_DPI)

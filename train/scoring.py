@@ -1,14 +1,15 @@
 """Scores of all windows of a store's videos, by a bundle or by a checkpoint."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from engines.bundle import MANIFEST_NAME, sha256_of
 from engines.engine import open_engine
 from engines.errors import WindowError
 from engines.manifest import Manifest, OutputSpec
@@ -37,6 +38,8 @@ class Scorer:
 
     score: Score
     manifest: Manifest
+    about: Mapping[str, object] = field(default_factory=dict)
+    """For reports: its files with their sha256, and what runs it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,10 @@ def bundle_scorer(folder: Path, device: str) -> Iterator[Scorer]:
         BundleError, RuntimeUnavailable: it cannot be opened.
     """
     with open_engine(folder, device) as engine:
-        yield Scorer(engine, engine.manifest)
+        digests = {graph.file: graph.sha256 for graph in engine.manifest.graphs}
+        digests |= {MANIFEST_NAME: sha256_of(folder / MANIFEST_NAME)}
+        about = {"bundle": str(folder), "sha256": digests, "on": engine.runtime.description}
+        yield Scorer(engine, engine.manifest, about)
 
 
 @contextmanager
@@ -92,7 +98,8 @@ def checkpoint_scorer(path: Path, recipe: Recipe) -> Iterator[Scorer]:
             logits = run_torch(net, manifest, preprocess(windows, manifest))
         return postprocess(logits, manifest, windows)
 
-    yield Scorer(score, manifest)
+    digests = {path.name: sha256_of(path)}
+    yield Scorer(score, manifest, {"checkpoint": str(path), "sha256": digests, "on": "torch, cpu"})
 
 
 def check_store(store: Store, manifest: Manifest) -> None:

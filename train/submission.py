@@ -7,10 +7,10 @@ from pathlib import Path
 from engines.manifest import Manifest
 from realtime.config import Config
 from train.annotations import DataError
-from train.judged import GESTURE, cut_out, emotion_of
+from train.judged import GESTURE, cut_out, emotion_of, rows_of
 from train.labels import EMOTIONS, ILLUSTRATIVE
 from train.scoring import ScoredVideo, live_events
-from train.store import Store, StoredVideo
+from train.store import Store
 
 
 def classification(scored: Sequence[ScoredVideo], path: Path, *, year: int) -> int:
@@ -19,7 +19,7 @@ def classification(scored: Sequence[ScoredVideo], path: Path, *, year: int) -> i
     From 2025 on with the header `Id,Target`, before without one. Returns the number of rows.
     """
     clips = cut_out(scored)
-    names = [f"{item.video.id}_{k}" for item in scored for k in _rows(item.video)]
+    names = [f"{item.video.id}_{k}" for item in scored for k in rows_of(item.video)]
     rows = [(name, int(p.argmax())) for name, p in zip(names, clips.probs, strict=True)]
     _write(path, [("Id", "Target"), *rows] if year >= 2025 else rows)
     return len(rows)
@@ -30,18 +30,13 @@ def unanswered(scored: Sequence[ScoredVideo]) -> list[str]:
     return [
         f"{item.video.id}_{k}"
         for item in scored
-        for k in sorted(set(range(item.video.rows)) - set(_rows(item.video)))
+        for k in sorted(set(range(item.video.rows)) - set(rows_of(item.video)))
     ]
 
 
 def without_clips(scored: Sequence[ScoredVideo]) -> list[str]:
     """Videos without label file: which clips of them track 1 asks for is not known."""
     return [item.video.id for item in scored if not (item.video.is_annotated or item.video.rows)]
-
-
-def _rows(video: StoredVideo) -> list[int]:
-    """Of each span; in stores that do not know them, counted over the spans."""
-    return [k if span.row is None else span.row for k, span in enumerate(video.spans)]
 
 
 def recognition(

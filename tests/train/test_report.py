@@ -18,6 +18,7 @@ from train.real_people import RealPeople, Share, Windows
 
 MANIFEST = tiny_manifest()
 CONFIG = Config(tau_s=0.0)
+MEASURED = {"checkpoint": "best.pt", "split": "test"}
 SPANS = ((4, 1.0, 3.0), (22, 4.0, 6.0))
 
 
@@ -50,9 +51,9 @@ def test_the_text_says_each_figure(found: Report) -> None:
 
 
 def test_the_numbers_are_json_without_what_is_no_number(found: Report) -> None:
-    text = json.dumps(report.numbers(found, MANIFEST), allow_nan=False)
+    text = json.dumps(report.numbers(found, MANIFEST, MEASURED), allow_nan=False)
     numbers = json.loads(text)
-    assert numbers["bundle"] == "tiny 0.1"
+    assert (numbers["bundle"], numbers["measured"]) == ("tiny 0.1", MEASURED)
     assert numbers["trimmed"]["top1"]["value"] == 0.75
     confusion = np.array(numbers["trimmed"]["confusion"])
     assert (confusion[22, 22], confusion[22, 9], confusion.sum()) == (1, 1, 4)
@@ -64,13 +65,13 @@ def test_the_numbers_are_json_without_what_is_no_number(found: Report) -> None:
 
 
 def test_a_folder_holds_text_numbers_and_pictures(found: Report, tmp_path: Path) -> None:
-    report.write(found, MANIFEST, tmp_path / "new")
+    report.write(found, MANIFEST, tmp_path / "new", MEASURED)
     files = {p.name: p for p in (tmp_path / "new").iterdir()}
     assert sorted(files) == [
         "confusion.png", "reliability.png", "report.json", "report.txt", "timeline.png",
     ]  # fmt: skip
     assert files["report.txt"].read_text() == report.text(found, MANIFEST) + "\n"
-    assert json.loads(files["report.json"].read_text()) == report.numbers(found, MANIFEST)
+    assert json.loads(files["report.json"].read_text()) == report.numbers(found, MANIFEST, MEASURED)
     for name in ("confusion.png", "reliability.png", "timeline.png"):
         picture = cv2.imread(str(files[name]))
         assert picture is not None
@@ -93,7 +94,7 @@ def test_real_people_alone_make_a_report(tmp_path: Path) -> None:
         "  smiling: 6 of 7 windows positive, mean 0.81 (expected all)",
         "  before the smile: 0 of 0 windows positive, mean nan (expected none)",
     ]
-    report.write(alone, MANIFEST, tmp_path)
+    report.write(alone, MANIFEST, tmp_path, MEASURED)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.json", "report.txt"]
     assert json.loads((tmp_path / "report.json").read_text())["real_people"] == {
         "hand_at_head": {"value": 0.73, "of_s": 3.97},
@@ -106,7 +107,7 @@ def test_real_people_alone_make_a_report(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(found: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/x: cannot be written \(Not a directory\)"):
-        report.write(found, MANIFEST, tmp_path / "file" / "x")
+        report.write(found, MANIFEST, tmp_path / "file" / "x", MEASURED)
 
 
 def test_the_calibration_picture_shows_before_and_after(tmp_path: Path) -> None:

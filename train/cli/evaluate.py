@@ -28,7 +28,9 @@ def add(commands: Subparsers) -> None:
         "--clips", type=Path, metavar="DIR",
         help="of real people (see train/real_people.py), with --data or without",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="for the report and its pictures")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="for report, pictures and predictions"
+    )
     parser.add_argument(
         "--write", action="store_true", help="the figures into the bundle's manifest"
     )
@@ -67,14 +69,16 @@ def run(arguments: argparse.Namespace) -> None:
     from train import real_people, report
     from train.calibrate import with_metrics, write_manifest
     from train.evaluate import Report, evaluate, manifest_metrics
-    from train.scoring import score_stores
+    from train.predictions import write_predictions
+    from train.scoring import ScoredVideo, score_stores
     from train.store import open_store
 
     _check(arguments)
     found, config = Report(), load_config(hop_s=arguments.hop_s)
+    scored: list[ScoredVideo] = []
     stores = [open_store(folder) for folder in arguments.data or ()]
     with open_scorer(arguments) as scorer:
-        manifest = scorer.manifest
+        manifest, measured = scorer.manifest, _measured(scorer, arguments)
         if stores:
             scored = score_stores(scorer, stores, arguments.split, arguments.hop_s)
             found = evaluate(scored, manifest, config)
@@ -83,12 +87,22 @@ def run(arguments: argparse.Namespace) -> None:
         found = replace(found, people=people)
     print(report.text(found, manifest))
     if arguments.out is not None:
-        report.write(found, manifest, arguments.out)
+        report.write(found, manifest, arguments.out, measured)
+        if scored:
+            write_predictions(scored, manifest, arguments.out)
         print(f"report in {arguments.out}")
     if arguments.write:
         corpora = sorted({store.info.corpus for store in stores})
         metrics = manifest_metrics(found, ", ".join([*corpora, arguments.split]))
         write_manifest(arguments.bundle, with_metrics(manifest, metrics))
+
+
+def _measured(scorer: "Scorer", arguments: argparse.Namespace) -> dict[str, object]:
+    """For the head of `report.json`."""
+    data = [str(folder) for folder in arguments.data or ()]
+    clips = None if arguments.clips is None else str(arguments.clips)
+    split = arguments.split if data else None
+    return {**scorer.about, "data": data, "split": split, "hop_s": arguments.hop_s, "clips": clips}
 
 
 def _check(arguments: argparse.Namespace) -> None:
