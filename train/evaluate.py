@@ -28,6 +28,7 @@ from train.metrics import (
     bootstrap,
     class_table,
     confusion,
+    log_loss,
     macro_f1,
     reliability,
     share_right,
@@ -51,6 +52,8 @@ class GestureReport:
     ece: float
     window_ece: float
     """Of single windows, background included: of what is said live."""
+    log_loss: float
+    """Of the same."""
     table: list[ClassRow]
     confusion: Indices
     by_subject: dict[str, float]
@@ -81,6 +84,8 @@ class EmotionReport:
     auc: Interval
     ece: float
     """Of single windows of faces with an emotion."""
+    log_loss: float
+    """Of the same."""
     ece_between: float | None
     """With rendered faces in between, of which each emotion is half true; None where there are
     none."""
@@ -143,6 +148,7 @@ def _gestures(clips: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest
         macro_f1=bootstrap(macro_f1, probs, labels, clips.videos),
         ece=reliability(probs, labels).ece,
         window_ece=reliability(windows.probs, windows.labels).ece,
+        log_loss=log_loss(windows.probs, windows.labels),
         table=class_table(probs, labels),
         confusion=confusion(probs, labels),
         by_subject={
@@ -195,6 +201,7 @@ def _emotion(
         balanced=measured(balanced_accuracy),
         auc=measured(auc),
         ece=reliability(windows.probs, windows.labels).ece,
+        log_loss=log_loss(windows.probs, windows.labels),
         ece_between=_ece_between(windows, scored),
         shown=shown(scored, manifest, config, EMOTION),
     )

@@ -17,6 +17,8 @@ from sklearn.metrics import (
 Probs = NDArray[np.float32]
 Indices = NDArray[np.intp]
 BINS = 15
+_LEAST = 1e-12
+"""Probability: a class that was ruled out and is true does not make a mean infinite."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,14 @@ def balanced_accuracy(probs: Probs, labels: Indices) -> float:
     if len(present) < 2:
         return float((probs.argmax(axis=1) == labels).mean())
     return float(balanced_accuracy_score(labels, probs.argmax(axis=1)))
+
+
+def log_loss(probs: Probs, labels: Indices) -> float:
+    """Mean of -log of what the true class was given; not a number of nothing."""
+    if not len(labels):
+        return float("nan")
+    true = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(true, _LEAST)).mean())
 
 
 def auc(probs: Probs, labels: Indices) -> float:

@@ -37,6 +37,7 @@ def text(report: Report, manifest: Manifest) -> str:
             f"  top-5     {g.top5:.3f}",
             f"  macro-F1  {g.macro_f1} over {len(g.table)} classes",
             f"  ECE       {g.ece:.3f}; {g.window_ece:.3f} of single windows, background included",
+            f"  log loss  {g.log_loss:.3f} of single windows, background included",
             *(f"  {name or 'unknown'}: top-1 {value:.3f}" for name, value in g.by_subject.items()),
             f"  {'class':52}{'P':>6}{'R':>6}{'F1':>6}{'n':>6}",
         ]
@@ -64,6 +65,7 @@ def text(report: Report, manifest: Manifest) -> str:
             f"  balanced  {e.balanced}",
             f"  AUC       {e.auc}",
             f"  ECE       {e.ece:.3f} of single windows" + _with_between(e),
+            f"  log loss  {e.log_loss:.3f} of single windows",
             *shown_lines(e.shown),
         ]
     if report.people is not None:
@@ -101,6 +103,7 @@ def numbers(report: Report, manifest: Manifest, measured: Mapping[str, object]) 
         out["trimmed"] = {
             "n": len(g.clips.labels), "top1": _interval(g.top1), "top5": g.top5,
             "macro_f1": _interval(g.macro_f1), "ece": g.ece, "window_ece": g.window_ece,
+            "window_log_loss": _number(g.log_loss),
             "by_subject": g.by_subject,
             "confusion": g.confusion.tolist(),
             "classes": {names[r.label]: {"precision": r.precision, "recall": r.recall, "f1": r.f1,
@@ -115,7 +118,7 @@ def numbers(report: Report, manifest: Manifest, measured: Mapping[str, object]) 
         out["emotion"] = {
             "n": len(e.videos.labels), "accuracy": _interval(e.accuracy),
             "balanced": _interval(e.balanced), "auc": _interval(e.auc), "ece": e.ece,
-            "ece_between": e.ece_between,
+            "ece_between": e.ece_between, "log_loss": _number(e.log_loss),
             "shown": {_emotion_name(truth): asdict(s) for truth, s in e.shown.items()},
         }  # fmt: skip
     if report.people is not None:
@@ -173,7 +176,11 @@ def _names(manifest: Manifest, task: str) -> tuple[str, ...]:
 
 
 def _interval(value: Interval) -> dict[str, float | None]:
-    return {k: None if math.isnan(v) else v for k, v in vars(value).items()}
+    return {k: _number(v) for k, v in vars(value).items()}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _spotting(found: Spotting) -> dict[str, float]:

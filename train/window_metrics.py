@@ -8,9 +8,10 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from engines.postprocess import softmax
 from train.dataset import Feeds, Labels
 from train.labels import UNLABELLED
-from train.metrics import balanced_accuracy, macro_f1, top_k
+from train.metrics import balanced_accuracy, log_loss, macro_f1, top_k
 from train.training_data import HeldOut
 
 
@@ -44,6 +45,7 @@ def evaluate_windows(
         is_binary = told.shape[1] == 2
         name, measure = ("balanced", balanced_accuracy) if is_binary else ("macro_f1", macro_f1)
         out |= {f"{task}/top1": top_k(told, true, 1), f"{task}/{name}": measure(told, true)}
+        out[f"{task}/log_loss"] = log_loss(softmax(told, 1.0), true)
         if len(np.unique(true)) > 1:
             goals.append(out[f"{task}/{name}"])
     if goals:

@@ -18,6 +18,7 @@ from train.metrics import (
     class_table,
     confusion,
     interval,
+    log_loss,
     macro_f1,
     reliability,
     share_right,
@@ -71,6 +72,14 @@ def test_balanced_accuracy_is_the_mean_recall() -> None:
     labels = np.array([0, 0, 0, 1], np.intp)
     assert balanced_accuracy(probs, labels) == pytest.approx((2 / 3 + 1) / 2)
     assert balanced_accuracy(probs, np.zeros(4, np.intp)) == pytest.approx(1 / 2)
+
+
+def test_log_loss_is_what_the_true_class_was_given() -> None:
+    expected = -(math.log(0.7) + math.log(0.3) + math.log(0.8) + math.log(0.6) + math.log(0.2)) / 5
+    assert log_loss(PROBS, LABELS) == pytest.approx(expected, abs=1e-6)
+    ruled_out = log_loss(np.array([[1.0, 0.0]], np.float32), np.array([1], np.intp))
+    assert ruled_out == pytest.approx(-math.log(1e-12))
+    assert math.isnan(log_loss(PROBS[:0], LABELS[:0]))
 
 
 def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:

@@ -1,6 +1,7 @@
 """What is reported: lines, numbers, pictures."""
 
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -48,6 +49,9 @@ def test_the_text_says_each_figure(found: Report) -> None:
     assert spotted == "  IoU > 0.3  P 0.750  R 0.750  F1 0.750  (3 of 4, 4 events)"
     assert "  IoU > 0.3 as the starter kit counts  P 0.750  R 0.750  F1 0.750" in lines
     assert "emotion, one answer a video (2)" in lines
+    (emotion,) = (line for line in lines if line.startswith("  log loss") and "back" not in line)
+    loss = -(math.log(0.9) + math.log(0.8)) / 2
+    assert emotion == f"  log loss  {loss:.3f} of single windows"
 
 
 def test_the_numbers_are_json_without_what_is_no_number(found: Report) -> None:
@@ -62,6 +66,8 @@ def test_the_numbers_are_json_without_what_is_no_number(found: Report) -> None:
     assert numbers["untrimmed"]["starter_kit"]["f1"] == pytest.approx(0.75, abs=1e-6)
     assert numbers["emotion"]["auc"]["value"] is None  # both are positive
     assert numbers["emotion"]["accuracy"]["value"] == 1.0
+    assert numbers["emotion"]["log_loss"] == pytest.approx(0.164, abs=1e-3)
+    assert 0 < numbers["trimmed"]["window_log_loss"] < 10
 
 
 def test_a_folder_holds_text_numbers_and_pictures(found: Report, tmp_path: Path) -> None:
