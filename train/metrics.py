@@ -107,6 +107,11 @@ def log_loss(probs: Probs, labels: Indices) -> float:
     return float(-np.log(np.maximum(true, _LEAST)).mean())
 
 
+def majority(labels: Indices) -> float:
+    """How often the most frequent class is right."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
 def auc(probs: Probs, labels: Indices) -> float:
     """Area under the ROC curve of class 1 of 2; not a number where only one class occurs."""
     if len(np.unique(labels)) < 2:

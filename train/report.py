@@ -18,7 +18,7 @@ from train.calibrate import Calibration
 from train.evaluate import EmotionReport, Report, SpottingReport
 from train.judged import EMOTION, GESTURE
 from train.labels import EMOTIONS
-from train.metrics import Interval, Reliability, reliability
+from train.metrics import Interval, Reliability, confusion, majority, reliability
 from train.out_paths import check_folder
 from train.spotting import Spotting
 from train.states import Shown
@@ -59,18 +59,29 @@ def text(report: Report, manifest: Manifest) -> str:
             f"F1 {kit.f1:.3f}",
         ]
     if (e := report.emotion) is not None:
-        lines += [
-            f"emotion, one answer a video ({len(e.videos.labels)})",
-            f"  accuracy  {e.accuracy}",
-            f"  balanced  {e.balanced}",
-            f"  AUC       {e.auc}",
-            f"  ECE       {e.ece:.3f} of single windows" + _with_between(e),
-            f"  log loss  {e.log_loss:.3f} of single windows",
-            *shown_lines(e.shown),
-        ]
+        lines += _emotion_lines(e)
     if report.people is not None:
         lines += real_people.lines(report.people)
     return "\n".join([*lines, *report.notes])
+
+
+def _emotion_lines(found: EmotionReport) -> list[str]:
+    labels = found.videos.labels
+    said = confusion(found.videos.probs, labels)
+    return [
+        f"emotion, one answer a video ({len(labels)})",
+        f"  accuracy  {found.accuracy}; always the same would have {majority(labels):.3f}",
+        f"  balanced  {found.balanced}",
+        f"  AUC       {found.auc}",
+        *(
+            f"  of {said[k].sum()} {truth}: "
+            + ", ".join(f"{n} told as {name}" for n, name in zip(said[k], EMOTIONS, strict=True))
+            for k, truth in enumerate(EMOTIONS)
+        ),
+        f"  ECE       {found.ece:.3f} of single windows" + _with_between(found),
+        f"  log loss  {found.log_loss:.3f} of single windows",
+        *shown_lines(found.shown),
+    ]
 
 
 def _with_between(found: EmotionReport) -> str:
@@ -118,6 +129,8 @@ def numbers(report: Report, manifest: Manifest, measured: Mapping[str, object]) 
         out["emotion"] = {
             "n": len(e.videos.labels), "accuracy": _interval(e.accuracy),
             "balanced": _interval(e.balanced), "auc": _interval(e.auc), "ece": e.ece,
+            "majority": majority(e.videos.labels),
+            "confusion": confusion(e.videos.probs, e.videos.labels).tolist(),
             "ece_between": e.ece_between, "log_loss": _number(e.log_loss),
             "shown": {_emotion_name(truth): asdict(s) for truth, s in e.shown.items()},
         }  # fmt: skip

@@ -19,6 +19,7 @@ from train.real_people import RealPeople, Share, Windows
 
 MANIFEST = tiny_manifest()
 CONFIG = Config(tau_s=0.0)
+HEAD = "emotion, one answer a video (2)"
 MEASURED = {"checkpoint": "best.pt", "split": "test"}
 SPANS = ((4, 1.0, 3.0), (22, 4.0, 6.0))
 
@@ -48,7 +49,10 @@ def test_the_text_says_each_figure(found: Report) -> None:
     (spotted,) = (line for line in lines if line.startswith("  IoU > 0.3  P"))
     assert spotted == "  IoU > 0.3  P 0.750  R 0.750  F1 0.750  (3 of 4, 4 events)"
     assert "  IoU > 0.3 as the starter kit counts  P 0.750  R 0.750  F1 0.750" in lines
-    assert "emotion, one answer a video (2)" in lines
+    assert "; always the same would have 1.000" in lines[lines.index(HEAD) + 1]
+    told = ["of 0 negative: 0 told as negative, 0 told as positive",
+            "of 2 positive: 0 told as negative, 2 told as positive"]  # fmt: skip
+    assert [line.strip() for line in lines[lines.index(HEAD) + 4 :][:2]] == told
     (emotion,) = (line for line in lines if line.startswith("  log loss") and "back" not in line)
     loss = -(math.log(0.9) + math.log(0.8)) / 2
     assert emotion == f"  log loss  {loss:.3f} of single windows"
@@ -66,6 +70,8 @@ def test_the_numbers_are_json_without_what_is_no_number(found: Report) -> None:
     assert numbers["untrimmed"]["starter_kit"]["f1"] == pytest.approx(0.75, abs=1e-6)
     assert numbers["emotion"]["auc"]["value"] is None  # both are positive
     assert numbers["emotion"]["accuracy"]["value"] == 1.0
+    assert numbers["emotion"]["confusion"] == [[0, 0], [0, 2]]
+    assert numbers["emotion"]["majority"] == 1.0
     assert numbers["emotion"]["log_loss"] == pytest.approx(0.164, abs=1e-3)
     assert 0 < numbers["trimmed"]["window_log_loss"] < 10
 

@@ -40,7 +40,10 @@ def add(commands: Subparsers) -> None:
         help="added to the frame numbers of labels; default: 0",
     )  # fmt: skip
     parser.add_argument(
-        "--trimmed", action="store_true", help="every video is one gesture, nothing is background"
+        "--trimmed",
+        action="store_true",
+        help="every video is one gesture, nothing is background; of a long video only one window "
+        "at each gesture is learnt from, and the rest not at all",
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave malformed label rows out")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N videos")
