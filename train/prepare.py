@@ -26,6 +26,7 @@ from realtime.sources import FileSource
 from realtime.sources.stream import MISSING_S, MISSING_SHARE
 from train.annotations import Corpus, DataError, Video, cues_beside
 from train.label_times import DAMAGED, spans_of
+from train.seen import SeenStore
 from train.store_files import (
     VERSION,
     StoredVideo,
@@ -34,6 +35,7 @@ from train.store_files import (
     read_clock,
     read_info,
     read_video,
+    unwritable,
     write_whole,
 )
 from train.track import JPEG_QUALITY, Track
@@ -76,6 +78,7 @@ def prepare(
     is_trimmed: bool,
     workers: int,
     report: Callable[[Prepared], None],
+    seen: Path | None = None,
 ) -> Tally:
     """Perceive what is missing.
 
@@ -86,14 +89,16 @@ def prepare(
         is_trimmed: every video is one gesture.
         workers: processes, one video each at a time.
         report: called for each video, at once for those that are there already.
+        seen: another store of the same videos, from which what was perceived is taken.
 
     Raises:
         DataError: the folder belongs to another data set or perception, or cannot be written to.
         PerceptionError: the perception models are not there.
     """
     started = time.monotonic()
+    earlier = None if seen is None else SeenStore(seen, spec, JPEG_QUALITY)
     begin_store(out, corpus, spec, is_trimmed=is_trimmed)
-    finished = [r for video in corpus.videos if (r := _finished(video, out)) is not None]
+    finished = [r for video in corpus.videos if (r := _finished(video, out, earlier)) is not None]
     names = {result.id for result in finished}
     todo = [video for video in corpus.videos if video.id not in names]
     if todo:
@@ -133,7 +138,7 @@ def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: 
         for folder in ("videos", "shards"):
             (out / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise unwritable(out, error) from None
     if not (out / "store.json").exists():
         _write_json(out / "store.json", info)
         return
@@ -147,15 +152,15 @@ def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: 
         )
 
 
-def _finished(video: Video, out: Path) -> Prepared | None:
-    """What an earlier run has made of a video; None if it is to be done, or done again."""
+def _finished(video: Video, out: Path, seen: SeenStore | None) -> Prepared | None:
+    """What an earlier run, or store, has made of a video; None if it is to be done (again)."""
     shard = out / "shards" / f"{video.id}.tar"
     try:
         stored, (t, _) = read_video(out, video.id), read_clock(out, video.id)
     except DataError:
-        return None
+        return _taken(video, out, seen)
     if not shard.exists():
-        return None
+        return _taken(video, out, seen)
     spans = spans_of(video, t, Counter({DAMAGED: stored.problems[DAMAGED]}))
     own = (video.split, video.subject, video.emotion, spans, video.is_annotated)
     its = (stored.split, stored.subject, stored.emotion, stored.spans, stored.is_annotated)
@@ -164,6 +169,12 @@ def _finished(video: Video, out: Path) -> Prepared | None:
             f"{out}: its video {video.id} has other labels, split or subject than the data set "
             f"says now; name a new folder, or delete videos/{video.id}.json to prepare it again"
         )
+    return Prepared(video.id, stored, stored.problems, is_resumed=True)
+
+
+def _taken(video: Video, out: Path, seen: SeenStore | None) -> Prepared | None:
+    if seen is None or (stored := seen.take(video, out)) is None:
+        return None
     return Prepared(video.id, stored, stored.problems, is_resumed=True)
 
 
@@ -207,7 +218,7 @@ def _perceive(video: Video) -> Prepared:
     try:
         return perceive_video(video, perceiver, out)
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise unwritable(out, error) from None
 
 
 def perceive_video(video: Video, perceiver: AnyPerceiver, out: Path) -> Prepared:
@@ -280,11 +291,4 @@ def _write_json(path: Path, info: StoreInfo) -> None:
     try:
         write_whole(path, TypeAdapter(StoreInfo).dump_json(info))
     except OSError as error:
-        raise _unwritable(path.parent, error) from None
-
-
-def _unwritable(out: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{out}: cannot be written ({error.strerror or error}); make room or name another folder, "
-        "then run the command again: what is finished stays"
-    )
+        raise unwritable(path.parent, error) from None

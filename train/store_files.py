@@ -172,6 +172,14 @@ def write_whole(path: Path, blob: bytes) -> None:
     os.replace(partial, path)
 
 
+def unwritable(out: Path, error: OSError) -> DataError:
+    """What is said where a store cannot grow."""
+    return DataError(
+        f"{out}: cannot be written ({error.strerror or error}); make room or name another folder, "
+        "then run the command again: what is finished stays"
+    )
+
+
 def again(folder: Path, name: str) -> str:
     """How to mend a video."""
     return f"delete {folder / 'videos' / name}.json and run `train prepare` again"

@@ -48,6 +48,19 @@ def test_somebody_is_held_out_and_somebody_stays(share: float, count: int) -> No
     assert len(subjects(hold_out(PEOPLE, share), "val")) == 1 + count
 
 
+def test_the_folds_of_a_share_hold_out_everybody_once() -> None:
+    folds = [hold_out(PEOPLE, 0.3, fold=k) for k in (1, 2, 3, 4)]
+    held = [subjects(fold, "val") - {"91"} for fold in folds]
+    assert [len(people) for people in held] == [3, 3, 3, 1]
+    assert sorted(name for people in held for name in people) == [str(k) for k in range(10)]
+    assert folds[0] == hold_out(PEOPLE, 0.3)
+    assert [f.name.rpartition("out")[2] for f in folds] == ["", *(f", fold {k}" for k in (2, 3, 4))]
+    with pytest.raises(DataError, match="--fold: expected 1 to 4 for 3 of 10 training people"):
+        hold_out(PEOPLE, 0.3, fold=5)
+    with pytest.raises(DataError, match="--fold 2: expected --hold-out with it"):
+        hold_out(PEOPLE, 0.0, fold=2)
+
+
 def test_where_videos_are_split_each_result_is_held_out_alike(tmp_path: Path) -> None:
     numbers = (*sorted(EMOTION_TRAIN)[:20], *sorted(EMOTION_TEST)[:2])
     rows = "".join(

@@ -36,6 +36,17 @@ def add(commands: Subparsers) -> None:
         "videos of each result; default: 0, as published",
     )  # fmt: skip
     parser.add_argument(
+        "--fold", type=int, default=1, metavar="N",
+        help="which such share, from 1: of 0.2 there are five; default: 1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seen",
+        type=Path,
+        metavar="STORE",
+        help="take from there what was perceived of the same videos: for another fold, split, "
+        "shift or other labels; nothing is copied on one disk",
+    )
+    parser.add_argument(
         "--frame-shift", type=int, default=0, choices=(-1, 0, 1),
         help="added to the frame numbers of labels; default: 0",
     )  # fmt: skip
@@ -73,7 +84,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.data, arguments.layout, frame_shift=arguments.frame_shift,
         split=arguments.split, skip_bad=arguments.skip_bad,
     )  # fmt: skip
-    corpus = hold_out(corpus, arguments.hold_out, by_result=arguments.split == "emotion")
+    corpus = hold_out(
+        corpus, arguments.hold_out, by_result=arguments.split == "emotion", fold=arguments.fold
+    )
     for note in corpus.notes[:_MOST_NOTES]:
         print(note, file=sys.stderr)
     if (more := len(corpus.notes) - _MOST_NOTES) > 0:
@@ -85,6 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
             tally = prepare(
                 corpus, perception_of(RECIPES[arguments.recipe]()), arguments.out,
                 is_trimmed=arguments.trimmed, workers=arguments.workers, report=progress,
+                seen=arguments.seen,
             )  # fmt: skip
         except KeyboardInterrupt:
             bar.close()
@@ -98,7 +112,10 @@ def run(arguments: argparse.Namespace) -> None:
             f"({tally.frames / tally.seconds:.1f} frames/s): "
             f"person in {tally.poses / tally.frames:.1%}, face in {tally.faces / tally.frames:.1%}"
         )
-    print(f"{tally.resumed} videos were there already")
+    print(
+        f"{tally.resumed} videos were there already"
+        + (" or had been seen" if arguments.seen else "")
+    )
     for reason, count in tally.skipped.items():
         print(f"{count} x {reason}")
 
