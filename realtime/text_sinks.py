@@ -9,9 +9,8 @@ import io
 import json
 from collections.abc import Collection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from engines.closing import Closing
 from realtime.errors import OutputError
 from realtime.output_folder import unwritable
 from realtime.records import Event, Prediction, Snapshot
@@ -52,21 +51,14 @@ class _LineFile:
         self._file.close()
 
 
-class _LineSink:
+class _LineSink(Closing):
     """What the two text sinks share: opening and closing their file."""
 
     def __init__(self, path: Path) -> None:
         self._file = _LineFile(path)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
         self._file.close()
 
 
@@ -121,16 +113,12 @@ class CsvSink(_LineSink):
             self._append(_as_row(event))
         self._append_states(self._states.step(snapshot))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Write the states that still hold, and close the file."""
         try:
             self._append_states(self._states.flush())
         finally:
-            super().__exit__(kind, error, trace)
+            super().close()
 
     def _append_states(self, intervals: list[StateInterval]) -> None:
         for interval in intervals:
