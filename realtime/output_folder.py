@@ -9,10 +9,13 @@ from realtime.errors import OutputError
 
 VIDEO_FILE = "annotated.mp4"
 EVENTS_FILE = "events.csv"
+ELAN_FILE = "events.eaf"
 PREDICTIONS_FILE = "predictions.jsonl"
 TIMELINE_FILE = "timeline.png"
 RUN_FILE = "run.json"
-OUTPUT_FILES = (VIDEO_FILE, EVENTS_FILE, PREDICTIONS_FILE, TIMELINE_FILE, RUN_FILE)
+OUTPUT_FILES = (
+    VIDEO_FILE, EVENTS_FILE, ELAN_FILE, PREDICTIONS_FILE, TIMELINE_FILE, RUN_FILE,
+)  # fmt: skip
 _ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)
 """How a path begins that was made of an address; of a Windows drive it is one letter."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

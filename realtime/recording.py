@@ -1,8 +1,8 @@
 """Recording: the folder that a run leaves behind.
 
-`annotated.mp4` if it is wanted, `events.csv`, `predictions.jsonl`, `timeline.png` and `run.json`.
-All but the timeline are readable at any moment; an interrupted run has everything up to the
-interruption.
+`annotated.mp4` if it is wanted, `events.csv`, the same as `events.eaf`, `predictions.jsonl`,
+`timeline.png` and `run.json`. All but the timeline and `events.eaf` are readable at any moment; an
+interrupted run has everything up to the interruption.
 """
 
 import time
@@ -14,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from realtime.elan import write_elan
 from realtime.lineup import Lineup
 from realtime.output_folder import (
+    ELAN_FILE,
     EVENTS_FILE,
     PREDICTIONS_FILE,
     TIMELINE_FILE,
@@ -67,6 +69,7 @@ class Recording:
             started=_now(),
         )
         outputs = [spec.output for spec in lineup.tasks]
+        self._tasks = [output.task for output in outputs]
         self._states = [output.task for output in outputs if output.kind == "state"]
         self._hop_s = lineup.config.hop_s
         self._tally, self._timeline = Tally(), Timeline(lineup.tasks, truth)
@@ -123,7 +126,7 @@ class Recording:
         states = f", {self._events.num_states} intervals of {', '.join(self._states)}"
         text = (
             f"{self._folder}: {video}{TIMELINE_FILE}, "
-            f"{EVENTS_FILE} ({c.events} events{states if self._states else ''}), "
+            f"{EVENTS_FILE} ({c.events} events{states if self._states else ''}), {ELAN_FILE}, "
             f"{PREDICTIONS_FILE} ({c.predictions} predictions of {c.frames} frames)"
         )
         if self._record.command == "live" and (c.frames_dropped or c.windows_dropped):
@@ -163,9 +166,16 @@ class Recording:
                 self._finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
 
     def _finish(self, outcome: Literal["finished", "interrupted", "failed"]) -> None:
-        """Draw the timeline and complete `run.json`."""
+        """Draw the timeline, write `events.eaf` and complete `run.json`."""
         try:
             self._timeline.save(self._folder / TIMELINE_FILE)
+            write_elan(
+                self._folder / EVENTS_FILE,
+                self._folder / ELAN_FILE,
+                tasks=self._tasks,
+                truth=self._truth.intervals if self._truth else (),
+                media=None if self._video is None else self._folder / VIDEO_FILE,
+            )
         finally:
             record = replace(
                 self._record,

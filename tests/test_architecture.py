@@ -78,7 +78,7 @@ def test_what_the_base_install_imports_is_declared() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.split(r"[<>=\[; ]", d)[0].lower() for d in project["dependencies"]}
     # Import names that differ from their distribution's, and those that come with another's.
-    distribution = {"cv2": "opencv-python", "PIL": "pillow"}
+    distribution = {"cv2": "opencv-python", "PIL": "pillow", "pympi": "pympi-ling"}
     optional = {"onnxruntime"}
     ours = {*PACKAGES, "assets"}
     imported = set()

@@ -14,6 +14,7 @@ import av
 import pytest
 
 from realtime.__main__ import main
+from realtime.output_folder import OUTPUT_FILES
 from realtime.perception.models import FACE_MODEL, POSE_MODEL, PerceptionModels
 from tests.clips import make_clip, make_sound
 from tests.conftest import PROJECT
@@ -24,7 +25,6 @@ MODELS = {
     "pose_model": {"name": POSE_MODEL.name, "sha256": POSE_MODEL.sha256},
     "face_model": {"name": FACE_MODEL.name, "sha256": FACE_MODEL.sha256},
 }
-FILES = {"annotated.mp4", "events.csv", "predictions.jsonl", "timeline.png", "run.json"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_analyze_leaves_a_whole_folder(
     clip = shared / "media" / "pyfeat_single_face_neutral_smile.mp4"
     out = tmp_path / "new" / "out"
     assert main(["analyze", str(clip), "--out", str(out), "--bundle", str(bundle)]) == 0
-    assert {p.name for p in out.iterdir()} == FILES
+    assert {p.name for p in out.iterdir()} == set(OUTPUT_FILES)
     run = json.loads((out / "run.json").read_text())
     assert run["outcome"] == "finished"
     assert run["bundles"][0]["untrained"] is True
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_within_two_seconds_and_leaves_playable_files(
     took = time.monotonic() - started
     assert process.returncode == 0, output
     assert took < 2 + _load(), output
-    assert {p.name for p in out.iterdir()} == FILES
+    assert {p.name for p in out.iterdir()} == set(OUTPUT_FILES)
     record = json.loads((out / "run.json").read_text())
     with av.open(str(out / "annotated.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == record["counts"]["frames"] > 0
@@ -135,7 +135,7 @@ def test_ctrl_c_in_analyze_leaves_a_finished_folder_and_says_so(
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
     assert "Traceback" not in output
-    assert {p.name for p in out.iterdir()} == FILES
+    assert {p.name for p in out.iterdir()} == set(OUTPUT_FILES)
     record = json.loads((out / "run.json").read_text())
     assert record["outcome"] == "interrupted"
     with av.open(str(out / "annotated.mp4")) as video:
@@ -152,7 +152,7 @@ def test_the_page_records_its_source_beside_it(
         cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert {p.name for p in out.iterdir()} == FILES
+    assert {p.name for p in out.iterdir()} == set(OUTPUT_FILES)
     record = json.loads((out / "run.json").read_text())
     assert record["counts"]["frames"] > 0
     with (out / "events.csv").open() as file:

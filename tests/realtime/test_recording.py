@@ -46,7 +46,7 @@ def test_only_a_clips_video_gets_an_index_that_grows_with_it(
 def test_without_the_video_everything_else_is_kept(tmp_path: Path) -> None:
     summary = record(tmp_path, "live", is_predicted=True, has_video=False)
     kept = {path.name for path in (tmp_path / "out").iterdir()}
-    assert kept == {"events.csv", "predictions.jsonl", "timeline.png", "run.json"}
+    assert kept == {"events.csv", "events.eaf", "predictions.jsonl", "timeline.png", "run.json"}
     assert "annotated.mp4" not in summary
     assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["frames"] == 60
 
