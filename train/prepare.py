@@ -147,8 +147,9 @@ def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: 
     changed = sorted(key for key in own if key != "skipped" and own[key] != its[key])
     if changed:
         what = ", ".join(changed).replace("is_trimmed", "--trimmed")
+        cure = "" if "perception" in changed else f" (--seen {out} perceives nothing again)"
         raise DataError(
-            f"{out}: was begun with another {what}; repeat those options or name a new folder"
+            f"{out}: was begun with another {what}; repeat those options or name a new folder{cure}"
         )
 
 
@@ -167,7 +168,8 @@ def _finished(video: Video, out: Path, seen: SeenStore | None) -> Prepared | Non
     if own != its:
         raise DataError(
             f"{out}: its video {video.id} has other labels, split or subject than the data set "
-            f"says now; name a new folder, or delete videos/{video.id}.json to prepare it again"
+            f"says now; name a new folder (--seen {out} perceives nothing again), or delete "
+            f"videos/{video.id}.json to prepare it again"
         )
     return Prepared(video.id, stored, stored.problems, is_resumed=True)
 

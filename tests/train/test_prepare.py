@@ -233,11 +233,12 @@ def test_a_store_is_not_mixed_with_another(
     out = tmp_path / "store"
     shutil.copytree(prepared[0], out)
     corpus = open_corpus(data, "A")
-    for other, is_trimmed, changed in (
-        (SPEC, True, "--trimmed"),
-        (perception_of(tiny()), False, "perception"),
+    for other, is_trimmed, changed, cure in (
+        (SPEC, True, "--trimmed", r" \(--seen .* perceives nothing again\)$"),
+        (perception_of(tiny()), False, "perception", "$"),
     ):
-        with pytest.raises(DataError, match=f"was begun with another {changed}; repeat"):
+        said = f"was begun with another {changed}; repeat those options or name a new folder{cure}"
+        with pytest.raises(DataError, match=said):
             begin_store(out, corpus, other, is_trimmed=is_trimmed)
     shifted = open_corpus(data, "A", frame_shift=1)
     with pytest.raises(DataError, match="was begun with another corpus; repeat"):
