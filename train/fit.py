@@ -6,7 +6,8 @@ alone, so a checkpoint needs weights, averages and the optimiser's state, and no
 
 import math
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -75,8 +76,9 @@ def fit_stage(
     state.resume(folder, fabric)
     steps = state.steps_left(config)
     curves = Curves(folder, stage, steps, is_shown=fabric.is_global_zero)
-    with ended_by_signals() as is_ended, curves:
-        for step, batch in _batches(fabric, data, config, steps, seed, workers):
+    drawn = closing(_batches(fabric, data, config, steps, seed, workers))
+    with ended_by_signals() as is_ended, curves, drawn as batches:
+        for step, batch in batches:
             loss = _learn(fabric, state, batch, config, data.log_priors, step, seed)
             curves.loss(step, loss)
             if (step + 1) % config.eval_every == 0 or step + 1 == config.steps:
@@ -96,17 +98,23 @@ def fit_stage(
 
 def _batches(
     fabric: Fabric, data: TrainingData, config: StageConfig, steps: range, seed: int, workers: int
-) -> Iterator[tuple[int, tuple[Feeds, Labels]]]:
+) -> Generator[tuple[int, tuple[Feeds, Labels]], None, None]:
     """(step, this process's part of what is drawn there)."""
     part = (fabric.global_rank, fabric.world_size)
     sampler = Draws(data.weights, config.batch, steps, seed, part)
     loader = DataLoader(
         data.windows, batch_sampler=sampler, num_workers=workers, worker_init_fn=_begin_worker
     )
+    batches = iter(loader)
     try:
-        yield from zip(steps, loader, strict=True)
+        yield from zip(steps, batches, strict=True)
     except DataError as error:  # a worker's comes with its stack in the message
         raise DataError(str(error).strip().splitlines()[-1].removeprefix(_WORKER_ERROR)) from None
+    finally:
+        # A traceback may keep the iterator; its workers, deaf to SIGTERM, would be waited for when
+        # the process ends, for ever.
+        if workers:
+            batches._shutdown_workers()  # type: ignore[attr-defined]  # there is no public way
 
 
 _WORKER_ERROR = f"{DataError.__module__}.{DataError.__qualname__}: "
@@ -115,8 +123,8 @@ _WORKER_ERROR = f"{DataError.__module__}.{DataError.__qualname__}: "
 def _begin_worker(_: int) -> None:
     """Ctrl-C and `timeout` reach the whole group: the main process ends at a step, then they do.
 
-    They end after their batch when it closes their queues or is gone, so torch's own SIGTERM, to
-    one that works for more than 5 s then, is not needed.
+    They end after their batch when it closes their queues (see `_batches`) or is gone, so torch's
+    own SIGTERM, to one that works for more than 5 s then, is not needed.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

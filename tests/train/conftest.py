@@ -1,5 +1,6 @@
 """What several tests of training share."""
 
+import multiprocessing
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,13 @@ import torch
 
 from tests.train.tiny_recipe import tiny
 from train.recipes import RECIPES
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left() -> Iterator[None]:
+    """One that is left, and deaf to SIGTERM, keeps the process from ending."""
+    yield
+    assert multiprocessing.active_children() == []
 
 
 @pytest.fixture
