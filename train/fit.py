@@ -59,8 +59,7 @@ def fit_stage(
         workers: processes that make windows.
 
     Returns:
-        What `result.json` says: steps, the best score (None where validation could not judge), and
-        the metrics of the last evaluation.
+        What `result.json` says: steps, best score (None if nothing was judged), last metrics.
 
     Raises:
         DataError: no data, or the disk is full.
