@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.errors import WindowError
 from engines.manifest import PerceptionSpec
@@ -82,7 +83,7 @@ class ObservationBuffer:
             WindowError: the present stretch does not reach back so far yet.
         """
         with self._lock:
-            order = (self._next - self._count + np.arange(self._count)) % len(self._t)
+            order = self._order()
             t = self._t[order]
             lo = int(np.searchsorted(t, end - span_s - 1e-6))
             hi = int(np.searchsorted(t, end + 1e-6))
@@ -106,9 +107,13 @@ class ObservationBuffer:
     def shot_at(self, t: float) -> int:
         """Number of the shot, between two cuts, of the last observation until `t` (stream s)."""
         with self._lock:
-            order = (self._next - self._count + np.arange(self._count)) % len(self._t)
+            order = self._order()
             before = int(np.searchsorted(self._t[order], t + 1e-6))
             return int(self._shots[order[max(before - 1, 0)]]) if self._count else self._shot
+
+    def _order(self) -> NDArray[np.intp]:
+        """Places of the present stretch's observations in the ring, in time order."""
+        return (self._next - self._count + np.arange(self._count)) % len(self._t)
 
     def _write(self, i: int, observation: Observation) -> None:
         self._t[i], self._arrived[i] = observation.t, observation.arrived

@@ -95,7 +95,8 @@ class Timeline:
         self._source = snapshot.frame.source
         self._runtime = snapshot.status.runtime
         self._events.extend(snapshot.new_events)
-        if snapshot.observation.is_cut and frame_t not in (*self._cuts,)[-1:]:
+        is_told = bool(self._cuts) and self._cuts[-1] == frame_t  # live, a frame may come again
+        if snapshot.observation.is_cut and not is_told:
             self._cuts.append(frame_t)
         estimates = {e.task: e for e in snapshot.estimates}
         self._is_untrained |= snapshot.status.untrained

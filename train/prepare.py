@@ -98,7 +98,11 @@ def prepare(
     started = time.monotonic()
     earlier = None if seen is None else SeenStore(seen, spec, JPEG_QUALITY)
     begin_store(out, corpus, spec, is_trimmed=is_trimmed)
-    finished = [r for video in corpus.videos if (r := _finished(video, out, earlier)) is not None]
+    finished: list[Prepared] = []
+    for video in corpus.videos:  # told one by one: what was seen on another disk is copied
+        if (result := _finished(video, out, earlier)) is not None:
+            finished.append(result)
+            report(result)
     names = {result.id for result in finished}
     todo = [video for video in corpus.videos if video.id not in names]
     if todo:
@@ -106,7 +110,6 @@ def prepare(
     skipped = Counter(corpus.skipped)
     for result in finished:
         skipped += result.problems
-        report(result)
     done = []
     for result in _in_processes(todo, spec, out, workers):
         skipped += result.problems

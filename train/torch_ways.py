@@ -24,8 +24,10 @@ def torch_ways(net: Net, where: torch.device) -> list[tuple[str, Callable[[Feeds
         given = torch.from_numpy(array)
         if where.type == "cpu":
             return given
-        pinned = staged.setdefault((name, len(array)), torch.empty_like(given, pin_memory=True))
-        return pinned.copy_(given).to(where, non_blocking=True)
+        key = (name, len(array))
+        if key not in staged:  # once: pinning takes longer than copying
+            staged[key] = torch.empty_like(given, pin_memory=True)
+        return staged[key].copy_(given).to(where, non_blocking=True)
 
     def way(module: Callable[..., object], dtype: torch.dtype) -> Callable[[Feeds], object]:
         def run(feeds: Feeds) -> list[NDArray[np.float32]]:
