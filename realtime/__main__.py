@@ -100,21 +100,26 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="the page, on the bundled clip or a camera")
-    demo.add_argument("--source", metavar="URI", help="webcam index, file or URL (default: a clip)")
+    demo.add_argument(
+        "--source", dest="sources", nargs=1, default=[str(DEMO_CLIP)], metavar="URI",
+        help="webcam index, file or URL (default: a clip)",
+    )  # fmt: skip
     _add_page(demo)
     _add_common(demo)
     demo.set_defaults(run=_live, headless=False, duration=None, out=None, has_video=True)
-    demo.set_defaults(initial=str(DEMO_CLIP))
 
     live = commands.add_parser("live", help="a camera, with the page or headless")
-    live.add_argument("--source", metavar="URI", help="webcam index, file, RTSP or HTTP URL")
+    live.add_argument(
+        "--source", dest="sources", action="append", default=[], metavar="URI",
+        help="webcam index, file, RTSP or HTTP URL; repeatable",
+    )  # fmt: skip
     live.add_argument("--headless", action="store_true", help="no page: events on the terminal")
     live.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
     live.add_argument("--out", type=Path, metavar="DIR", help="record --source as `analyze` does")
     _add_no_video(live)
     _add_page(live)
     _add_common(live)
-    live.set_defaults(run=_live, initial=None)
+    live.set_defaults(run=_live)
 
     analyze = commands.add_parser("analyze", help="a clip: annotated video, events, timeline")
     analyze.add_argument("source", metavar="SOURCE", help="file or URL of a video")
@@ -193,8 +198,8 @@ def _analyze(args: argparse.Namespace) -> int:
     return 0 if is_whole else INTERRUPTED
 
 
-def _live(args: argparse.Namespace) -> None:
-    from realtime.runs import open_session, recording_beside, run_headless
+def _live(args: argparse.Namespace) -> int:
+    from realtime.live_runs import open_session, recording_beside, run_headless
 
     if args.duration is not None and not 0 < args.duration <= threading.TIMEOUT_MAX:
         raise ConfigError(
@@ -204,7 +209,7 @@ def _live(args: argparse.Namespace) -> None:
     if not 0 <= args.port <= 65535:
         raise ConfigError(f"--port must be 0 (any) to 65535, got {args.port}")
     for flag in ("headless", "out"):
-        if getattr(args, flag) and args.source is None:
+        if getattr(args, flag) and not args.sources:
             raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")
     if not args.has_video and args.out is None:
         raise ConfigError("--no-video says what --out leaves out: name a folder with it")
@@ -216,21 +221,22 @@ def _live(args: argparse.Namespace) -> None:
         face_model=args.face_model,
     )
     if args.headless:
-        summary = run_headless(
-            session, args.source, out=args.out, duration_s=args.duration, has_video=args.has_video
+        summary, is_whole = run_headless(
+            session, args.sources, out=args.out, duration_s=args.duration, has_video=args.has_video
         )
         if summary:
             print(summary)
-        return
+        return 0 if is_whole else 2
     from realtime.truth import read_truth
     from realtime.ui import SourceChoices, serve
 
     choices = SourceChoices(
-        initial=args.source or args.initial,
+        initial=tuple(args.sources),
         demo_clip=str(DEMO_CLIP),
         demo_truth=read_truth(DEMO_TRUTH),
     )
-    with session, recording_beside(session, args.out, has_video=args.has_video) as summaries:
+    recorded = recording_beside(session, args.out, len(args.sources), has_video=args.has_video)
+    with session, recorded as summaries:
         serve(
             session,
             sources=choices,
@@ -244,6 +250,7 @@ def _live(args: argparse.Namespace) -> None:
         )
     for summary in summaries:
         print(summary)
+    return 0
 
 
 def _login(text: str | None) -> tuple[str, str] | None:

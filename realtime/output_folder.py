@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from realtime.errors import OutputError
@@ -18,6 +19,7 @@ OUTPUT_FILES = (
 )  # fmt: skip
 _ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)
 """How a path begins that was made of an address; of a Windows drive it is one letter."""
+_LONGEST_NAME = 80
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -48,6 +50,26 @@ def prepare_output(folder: Path) -> Path:
     except OSError as error:
         raise unwritable(folder, error) from None
     return folder
+
+
+def camera_folders(out: Path, cameras: Sequence[str]) -> list[Path]:
+    """Where each camera is recorded: a single one in `out` itself, else in folders named for them.
+
+    Args:
+        out: as the user named it.
+        cameras: their ids, which are addresses or paths without credentials.
+    """
+    if len(cameras) == 1:
+        return [out]
+    folders: list[Path] = []
+    for camera in cameras:
+        name = camera.partition("://")[2] or re.split(r"[/\\]", camera)[-1]
+        name = re.sub(r"[^\w.-]+", "-", name)[:_LONGEST_NAME].strip("-.") or "camera"
+        folder, n = out / name, 2
+        while folder in folders:
+            folder, n = out / f"{name}-{n}", n + 1
+        folders.append(folder)
+    return folders
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

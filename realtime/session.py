@@ -50,8 +50,8 @@ class LiveSession:
         self.lineup = load_lineup(bundles, config)
         self.runtime = ""
         """Runtime, device and precision of the opened engines."""
-        self.recorded: str | None = None
-        """The camera that is being recorded, if any: the page exchanges it for no other."""
+        self.recorded: set[str] = set()
+        """The cameras that are being recorded: the page exchanges them for no others."""
         self.device, self._perceive = device, perceive
         self._cameras: dict[str, Camera] = {}
         self._lock = threading.Lock()

@@ -125,7 +125,7 @@ class FakeSession:
         self.manifests, self.runtime = tuple(manifests), "Fake CPU fp32"
         self.feeds: dict[str, SnapshotFeed] = {}
         self.uris: list[str] = []
-        self.recorded: str | None = None
+        self.recorded: set[str] = set()
         self.paused: set[str] = set()
         self.round_s: float | None = None
         """Of the sources that are opened from now on."""
@@ -134,6 +134,8 @@ class FakeSession:
         self.uris.append(uri)
         if uri == "bad":
             raise SourceError("bad: there is no such source; name another")
+        if uri.startswith("rtsp://bad"):
+            raise SourceError("there is no such camera")
         source = ScriptedSource([], name=uri)
         source.round_s = self.round_s
         return source

@@ -68,10 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def http_server(clip: Path, jpeg: bytes = b"") -> Iterator[str]:
-    """Serve; yields `127.0.0.1:PORT`."""
+def http_server(clip: Path, jpeg: bytes = b"", *, port: int = 0) -> Iterator[str]:
+    """Serve, on any port unless it is named; yields `127.0.0.1:PORT`."""
     handler = type("Handler", (_Handler,), {"clip": clip, "jpeg": jpeg})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

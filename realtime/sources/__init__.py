@@ -7,7 +7,8 @@ inside a driver or FFmpeg, whose own thread is left behind if it hangs.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from realtime.errors import SourceError
 from realtime.records import Frame
+from realtime.sources.absent import AbsentSource
 from realtime.sources.browser import BrowserSource
 from realtime.sources.stream import FileSource, NetworkSource
 from realtime.sources.synthetic import SyntheticSource
@@ -22,8 +24,9 @@ from realtime.sources.uri import without_credentials
 from realtime.sources.webcam import MAX_INDEX, CameraInfo, WebcamSource, list_cameras
 
 __all__ = [
-    "BrowserSource", "CameraInfo", "FileSource", "NetworkSource", "Source", "SyntheticSource",
-    "WebcamSource", "list_cameras", "open_source", "without_credentials",
+    "AbsentSource", "BrowserSource", "CameraInfo", "FileSource", "NetworkSource", "Source",
+    "SyntheticSource", "WebcamSource", "list_cameras", "open_source", "open_sources",
+    "without_credentials",
 ]  # fmt: skip
 
 ALLOWED: Final = (
@@ -122,6 +125,35 @@ def open_source(
         raise SourceError(f"{shown} is not a source: expected {ALLOWED}")
     # Not `Path.expanduser`: that raises for `~someone` who is unknown.
     return FileSource(Path(os.path.expanduser(uri)), realtime=realtime, loop=loop)
+
+
+def open_sources(uris: Sequence[str], open_one: Callable[[str], Source]) -> list[Source]:
+    """Open sources at the same time, by `open_one`, in the order of `uris`.
+
+    One of several network cameras that cannot be opened now is returned as one that is lost, for
+    its reader to look for again.
+
+    Raises:
+        SourceError: something else cannot be opened, or nothing can; whatever was is closed.
+    """
+    with ThreadPoolExecutor(len(uris)) as pool:
+        jobs = [pool.submit(open_one, uri) for uri in uris]
+    errors = [job.exception() for job in jobs]
+    sources: list[Source] = [job.result() for job in jobs if job.exception() is None]
+    for uri, error in zip(uris, errors, strict=True):
+        if error is not None and not (sources and is_absent(uri, error)):
+            for source in sources:
+                source.close()
+            raise error
+    return [
+        job.result() if error is None else AbsentSource(uri, str(error))
+        for uri, job, error in zip(uris, jobs, errors, strict=True)
+    ]
+
+
+def is_absent(uri: str, error: BaseException) -> bool:
+    """True of a network camera that may be there later."""
+    return isinstance(error, SourceError) and uri.partition(":")[0].lower() in NETWORK
 
 
 def _path(uri: str) -> Path:

@@ -6,7 +6,7 @@ window.Tells = (() => {
   const SILENT_MS = 3000;
   const STOPPED_S = 5;
   const SOURCES = [
-    { kind: "initial", hint: "What Tells was started with." },
+    { kind: "initial", label: "As started", hint: "What Tells was started with." },
     { kind: "demo", label: "Demo clip", hint: "A short clip that comes with Tells." },
     { kind: "camera", label: "Server camera", placeholder: "Camera number", value: "0" },
     { kind: "url", label: "Stream", placeholder: "rtsp://user:password@host/path" },
@@ -58,6 +58,96 @@ window.Tells = (() => {
     return node;
   }
 
+  // As in any group of radio buttons: Tab reaches the chosen one, arrow keys choose its neighbours.
+  function offerTabs(group, tabs, choose) {
+    group.replaceChildren(...tabs.map(({ label, key, name }, i) => {
+      const tab = make("button", "", label);
+      tab.type = "button";
+      tab.title = label;
+      tab.dataset[name] = key;
+      tab.setAttribute("role", "radio");
+      tab.onclick = () => choose(i, true);
+      tab.onkeydown = (event) => {
+        const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (!by || event.ctrlKey || event.altKey || event.metaKey) return;
+        event.preventDefault();
+        const next = (i + by + tabs.length) % tabs.length;
+        choose(next, false);
+        group.children[next].focus();
+      };
+      return tab;
+    }));
+  }
+
+  function markTab(group, chosen) {
+    [...group.children].forEach((tab, i) => {
+      tab.setAttribute("aria-checked", i === chosen);
+      tab.tabIndex = i === chosen || (chosen < 0 && i === 0) ? 0 : -1;
+    });
+  }
+
+  async function paint(context, jpeg, isWanted) {
+    const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+    const isShown = isWanted();
+    if (isShown) {
+      const { canvas } = context;
+      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+        canvas.width = bitmap.width;
+        canvas.height = bitmap.height;
+      }
+      context.drawImage(bitmap, 0, 0);
+    }
+    bitmap.close();
+    return isShown;
+  }
+
+  // ---- all cameras at once ----------------------------------------------------------------------
+
+  class Wall {
+    constructor(place) {
+      this.place = place;
+      this.tiles = [];
+    }
+
+    build(cameras, look) {
+      this.tiles = cameras.map((name, i) => {
+        const tile = make("button", "tile");
+        tile.type = "button";
+        tile.title = `Only ${name}`;
+        tile.onclick = () => look(i);
+        const canvas = make("canvas");
+        const [what, said, veil] = [make("span", "badge", name), make("span", "badge foot"), make("span", "veil")];
+        tile.append(canvas, veil, what, said);
+        return { tile, what, said, veil, context: canvas.getContext("2d", { alpha: false }) };
+      });
+      this.place.replaceChildren(...this.tiles.map(({ tile }) => tile));
+      this.place.style.setProperty("--columns", Math.ceil(Math.sqrt(cameras.length)));
+    }
+
+    // `seen`: camera -> its newest picture's numbers and when they came; `say`: those -> words.
+    drawState(stages, seen, say) {
+      stages.forEach((stage, i) => {
+        const { tile, what, said, veil } = this.tiles[i];
+        const newest = stage.phase === "running" || stage.phase === "ended" ? seen.get(i) : undefined;
+        const since = newest ? (performance.now() - newest.received) / 1000 : 0;
+        let text = "";
+        if (stage.phase === "failed" || stage.phase === "ended") text = stage.message;
+        else if (stage.phase !== "running") text = PHASES[stage.phase];
+        else if (!newest) text = stage.message || "Waiting for the first picture";
+        else if (!newest.head.status.connected) {
+          text = `Lost for ${Math.round(newest.head.status.lost_for_s + since)} s, trying again`;
+        } else if (since > SILENT_MS / 1000) text = `No picture for ${Math.round(since)} s`;
+        what.textContent = stage.source;
+        veil.textContent = text;
+        veil.hidden = !text;
+        tile.classList.toggle("dim", Boolean(text));
+        tile.classList.toggle("blank", !newest);
+        said.textContent = newest && !text ? say(newest.head) : "";
+        said.hidden = !said.textContent;
+      });
+    }
+  }
+
   // ---- what is shown -------------------------------------------------------------------------
 
   class View {
@@ -65,10 +155,11 @@ window.Tells = (() => {
       this.root = root;
       this.at = (id) => root.querySelector(`[data-id="${id}"]`);
       this.canvas = this.at("canvas").getContext("2d", { alpha: false });
+      this.wall = new Wall(this.at("wall"));
       this.bars = [];
       this.state = { phase: "connecting", source: "", message: "", mode: "shared" };
-      this.head = null;
-      this.received = 0;
+      this.seen = new Map();  // Camera -> the numbers of its newest picture, and when they came.
+      this.numEvents = new Map();
       this.isGone = false;  // This browser's camera, while it is what is shown.
       this.status = new Map();
       this.emotionOn = true;
@@ -103,6 +194,22 @@ window.Tells = (() => {
       this.drawState();
     }
 
+    get isAll() {
+      return this.state.mode === "all";
+    }
+
+    get newest() {
+      return this.isAll ? undefined : [...this.seen.values()][0];
+    }
+
+    get head() {
+      return this.newest?.head ?? null;
+    }
+
+    get received() {
+      return this.newest?.received ?? 0;
+    }
+
     notice() {
       return `${NOTICE} ${measured(this.emotion)}`;
     }
@@ -120,24 +227,29 @@ window.Tells = (() => {
 
     showEmotion(on) {
       this.emotionOn = on;
-      this.at("emotion-body").hidden = !on;
+      this.at("emotion-body").hidden = this.isAll || !on;
       this.at("emotion-note").textContent = on ? this.notice() : HIDDEN;
       if (!on) this.drawNow("emotion", {});  // What was said then is not true when it comes back.
       this.drawTruths(this.head?.truths ?? []);
     }
 
     setState(state) {
-      const isNew = state.source !== this.state.source || state.mode !== this.state.mode;
+      const isNew = ["source", "mode", "camera"].some((name) => state[name] !== this.state[name]);
       const isOther = state.phase === "opening" || (isNew && state.phase === "running");
       if (isOther) this.clearEvents();  // Not on stop: what was seen may still be read.
       if (isNew || !["running", "ended", "offline"].includes(state.phase)) this.clear();
       this.state = state;
+      const { isAll } = this;
+      for (const name of ["canvas", "full"]) this.at(name).hidden = isAll;
+      this.at("wall").hidden = !isAll;
+      this.at("gestures").hidden = isAll || !this.gesture;
+      if (this.emotion) this.at("emotion-body").hidden = isAll || !this.emotionOn;
       this.at("source").textContent = state.source;
       this.drawState();
     }
 
     clear() {
-      this.head = null;
+      this.seen.clear();
       this.canvas.fillRect(0, 0, this.canvas.canvas.width, this.canvas.canvas.height);
       this.bars = [];
       this.at("bars").replaceChildren();
@@ -151,29 +263,31 @@ window.Tells = (() => {
     clearEvents() {
       this.at("events").replaceChildren(make("li", "empty", "Gestures appear here when they end."));
       this.at("event-count").textContent = "";
+      this.numEvents.clear();
     }
 
     async draw(head, jpeg) {
-      const { state } = this;
-      const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
-      const isShown = ["running", "ended"].includes(state.phase);
-      if (!isShown || this.state !== state) return;  // It was stopped or exchanged meanwhile.
-      const canvas = this.canvas.canvas;
-      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-        canvas.width = bitmap.width;
-        canvas.height = bitmap.height;
-      }
-      this.canvas.drawImage(bitmap, 0, 0);
-      bitmap.close();
-      this.head = head;
-      this.received = performance.now();
-      this.addEvents(head.events);
+      const { state, isAll } = this;
+      const context = isAll ? this.wall.tiles[head.camera].context : this.canvas;
+      // Not if it was stopped or exchanged meanwhile.
+      const isWanted = () => ["running", "ended"].includes(state.phase) && this.state === state;
+      if (!(await paint(context, jpeg, isWanted))) return;
+      this.seen.set(head.camera, { head, received: performance.now() });
+      this.addEvents(head.events, head.camera);
+      if (isAll) return;
       this.drawEstimates(head.estimates);
       this.drawTruths(head.truths);
     }
 
+    // What a tile says of its camera: the gesture and the emotion, where they are decided.
+    say({ estimates }) {
+      const tasks = [this.gesture, this.emotionOn && this.emotion].filter(Boolean).map(({ task }) => task);
+      return estimates.filter(({ task, label }) => label && tasks.includes(task))
+        .map(({ label, prob }) => `${sentence(label)} ${percent(prob)}`).join(", ");
+    }
+
     get phase() {
-      if (this.state.phase !== "running") return this.state.phase;
+      if (this.state.phase !== "running" || this.isAll) return this.state.phase;
       if (this.isGone && this.state.mode === "guest") return "gone";
       if (!this.head) return "waiting";
       if (!this.head.status.connected) return "lost";
@@ -184,7 +298,8 @@ window.Tells = (() => {
     drawState() {
       const { phase, state } = this;
       this.root.dataset.phase = phase;
-      this.at("phase").textContent = PHASES[phase];
+      this.at("phase").textContent = this.isAll && phase === "running" ? this.numLive() : PHASES[phase];
+      if (this.isAll) this.wall.drawState(state.stages, this.seen, (head) => this.say(head));
       const since = (performance.now() - this.received) / 1000;
       let [title, text] = ["", state.message];
       if (phase === "lost") {
@@ -192,7 +307,7 @@ window.Tells = (() => {
         const then = state.mode === "guest" ? "" : ", trying again";
         [title, text] = [`Lost for ${seconds} s${then}`, this.head.status.message];
       } else if (phase === "gone") [title, text] = ["This browser's camera has gone", GONE];
-      else if (phase === "silent") title = `No picture for ${Math.round(since)} s`;
+      else if (phase === "silent") [title, text] = [`No picture for ${Math.round(since)} s`, ""];
       else if (phase === "opening") [title, text] = ["Opening", state.source];
       else if (phase === "stopped") [title, text] = ["Stopped", text || "Choose a source and press Start."];
       else if (phase === "failed") title = "This source does not work";
@@ -204,6 +319,12 @@ window.Tells = (() => {
       this.at("veil-title").textContent = title;
       this.at("veil-text").textContent = text;
       this.at("source").hidden = !state.source || phase === "offline";
+    }
+
+    numLive() {
+      const live = this.state.stages.filter(({ phase }, i) =>
+        phase === "running" && this.seen.get(i)?.head.status.connected);
+      return `${live.length} of ${this.state.stages.length} live`;
     }
 
     drawEstimates(estimates) {
@@ -268,32 +389,41 @@ window.Tells = (() => {
       return { row, name, prob, fill };
     }
 
-    addEvents(events) {
+    addEvents(events, camera) {
       const list = this.at("events");
       for (const event of events) {
         list.querySelector(".empty")?.remove();
         const row = make("li");
+        const name = make("span", "name", event.label);
+        if (this.isAll) name.append(make("small", "", this.state.stages[camera].source));
         row.append(
-          make("time", "", clock(event.start)), make("span", "name", event.label),
+          make("time", "", clock(event.start)), name,
           make("span", "length", fixed(event.end - event.start, 1, " s")),
           make("span", "peak", percent(event.peak)));
         list.prepend(row);
-        this.at("event-count").textContent = event.number;
+        this.numEvents.set(camera, event.number);
+        this.at("event-count").textContent = [...this.numEvents.values()].reduce((a, b) => a + b);
       }
       while (list.children.length > MOST_EVENTS) list.lastElementChild.remove();
     }
 
     drawNumbers() {
-      const s = this.head?.status ?? {};
-      const since = (performance.now() - this.received) / 1000;
-      const age = s.prediction_age_s == null ? null : s.prediction_age_s + since;
+      // Of all cameras together: rates and losses as sums, of times the worst.
+      const seen = [...this.seen.values()].map(({ head, received }) =>
+        ({ ...head.status, since: (performance.now() - received) / 1000 }));
+      const known = (of) => seen.map(of).filter((x) => x != null);
+      const sum = (of) => (seen.length ? known(of).reduce((a, b) => a + b, 0) : null);
+      const worst = (of) => (known(of).length ? Math.max(...known(of)) : null);
+      const age = worst((s) => (s.prediction_age_s == null ? null : s.prediction_age_s + s.since));
+      const [p50, p95] = [worst((s) => s.latency_p50_s), worst((s) => s.latency_p95_s)];
+      const dropped = `${sum((s) => s.frames_dropped)} frames, ${sum((s) => s.windows_dropped)} windows`;
       const rows = [
-        ["Capture", fixed(s.capture_hz, 1, " fps")],
-        ["Perception", fixed(s.perception_hz, 1, " fps")],
-        ["Prediction", fixed(s.prediction_hz, 1, " /s")],
+        ["Capture", fixed(sum((s) => s.capture_hz), 1, " fps")],
+        ["Perception", fixed(sum((s) => s.perception_hz), 1, " fps")],
+        ["Prediction", fixed(sum((s) => s.prediction_hz), 1, " /s")],
         ["Age of prediction", fixed(age, 2, " s"), age > 1],
-        ["Latency p50 / p95", `${fixed(s.latency_p50_s, 2)} / ${fixed(s.latency_p95_s, 2, " s")}`],
-        ["Dropped", s.frames_dropped == null ? "–" : `${s.frames_dropped} frames, ${s.windows_dropped} windows`],
+        ["Latency p50 / p95", `${fixed(p50, 2)} / ${fixed(p95, 2, " s")}`],
+        ["Dropped", seen.length ? dropped : "–"],
         ...(this.fixedRows ?? []),
       ];
       for (const [name, text, isBad] of rows) {
@@ -308,10 +438,10 @@ window.Tells = (() => {
         value.textContent = text;
         value.classList.toggle("bad", Boolean(isBad));
       }
-      const hasStopped = this.phase === "running" && age > STOPPED_S;
+      const hasStopped = this.phase === "running" && !this.isAll && age > STOPPED_S;
       this.root.classList.toggle("stopped", hasStopped);
       const note = this.phase === "running"
-        && (hasStopped ? `No new prediction for ${Math.round(age)} s` : s.message || this.head.following);
+        && (hasStopped ? `No new prediction for ${Math.round(age)} s` : this.head?.status.message || this.head?.following);
       this.at("note").hidden = !note;
       this.at("note").textContent = note || "";
     }
@@ -428,7 +558,10 @@ window.Tells = (() => {
         this.mayChoose = message.may_choose;
         this.view.hello(message);
         this.offer(message);
-      } else if (message.type === "state") this.view.setState(message);
+      } else if (message.type === "state") {
+        this.view.setState(message);
+        markTab(this.at("cameras"), message.mode === "guest" ? -1 : (message.camera ?? -1) + 1);
+      }
       else if (message.type === "taken") this.camera?.taken();
       else if (message.type === "notice") this.refused(message.text);
       this.enable();
@@ -444,45 +577,41 @@ window.Tells = (() => {
       }
     }
 
-    offer({ may_choose, has_demo, initial }) {
-      const isThere = { initial: may_choose && initial, demo: may_choose && has_demo, guest: true, watch: !may_choose };
-      const offered = SOURCES.filter(({ kind }) => (kind in isThere ? isThere[kind] : may_choose));
-      this.at("tabs").replaceChildren(...offered.map((source) => {
-        const tab = make("button", "", source.label ?? initial);
-        tab.type = "button";
-        tab.dataset.kind = source.kind;
-        tab.setAttribute("role", "radio");
-        tab.onclick = () => this.choose(source, true);
-        tab.onkeydown = (event) => this.step(event, offered, source);
-        return tab;
-      }));
-      this.choose(offered.find(({ kind }) => kind === this.source?.kind) ?? offered[0]);
+    offer({ may_choose, has_demo, cameras }) {
+      const isThere = {
+        initial: may_choose && cameras.length, demo: may_choose && has_demo, guest: true, watch: !may_choose,
+      };
+      this.offered = SOURCES.filter(({ kind }) => (kind in isThere ? isThere[kind] : may_choose));
+      const labels = this.offered.map(({ kind, label }) =>
+        ({ label: kind === "initial" && cameras.length === 1 ? cameras[0] : label, key: kind, name: "kind" }));
+      offerTabs(this.at("tabs"), labels, (i, byHand) => this.choose(this.offered[i], byHand));
+      this.choose(this.offered.find(({ kind }) => kind === this.source?.kind) ?? this.offered[0]);
+      this.offerCameras(cameras);
     }
 
-    // As in any group of radio buttons: Tab reaches the chosen one, arrow keys choose its neighbours.
-    step(event, offered, source) {
-      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!by || event.ctrlKey || event.altKey || event.metaKey) return;
-      event.preventDefault();
-      const next = (offered.indexOf(source) + by + offered.length) % offered.length;
-      this.choose(offered[next]);
-      this.at("tabs").children[next].focus();
+    offerCameras(cameras) {
+      this.at("cameras").hidden = cameras.length < 2;
+      if (cameras.length < 2) return;
+      const look = (camera) => {
+        this.camera?.stop();
+        this.camera = null;
+        this.complain("");
+        this.tell({ type: "look", camera });
+      };
+      const labels = ["All cameras", ...cameras].map((label, i) => ({ label, key: i - 1, name: "camera" }));
+      offerTabs(this.at("cameras"), labels, (i) => look(i ? i - 1 : null));
+      this.view.wall.build(cameras, look);
     }
 
     choose(source, byHand = false) {
       const isNew = source !== this.source;
       this.source = source;
-      for (const tab of this.at("tabs").children) {
-        const isChosen = tab.dataset.kind === source.kind;
-        tab.setAttribute("aria-checked", isChosen);
-        tab.tabIndex = isChosen ? 0 : -1;
-      }
+      markTab(this.at("tabs"), this.offered.indexOf(source));
       const input = this.at("value");
       input.hidden = !source.placeholder;
       if (isNew) input.value = source.value ?? "";
       input.placeholder = source.placeholder ?? "";
       input.inputMode = source.kind === "camera" ? "numeric" : "text";
-      this.at("hint").textContent = source.hint ?? "";
       this.complain("");
       input.oninput = () => input.classList.toggle("secret", /:\/\/[^/]*@/.test(input.value));
       input.oninput();
@@ -492,10 +621,12 @@ window.Tells = (() => {
 
     enable() {
       const { phase, mode } = this.view.state;
+      const needsOne = mode === "all" && !["guest", "watch"].includes(this.source?.kind);
+      this.at("hint").textContent = needsOne ? "Choose one camera above to exchange it." : this.source?.hint ?? "";
       const canStop = (this.mayChoose || mode === "guest") && ["running", "opening"].includes(phase);
-      this.at("stop").disabled = !canStop;
+      this.at("stop").disabled = !canStop || mode === "all";
       this.at("start").disabled = !this.source || phase === "offline"
-        || (this.source.kind === "watch" && mode === "shared");
+        || (this.source.kind === "watch" && mode !== "guest") || needsOne;
     }
 
     async start() {

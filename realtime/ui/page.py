@@ -133,8 +133,7 @@ def open_page(
     demo = _build()
     hub = Hub(session, sources, access, media=media or _media(source_timeout_s), emotion=emotion)
     try:
-        if sources.initial is not None:
-            hub.stage.show_now(hub.command(sources.initial))
+        hub.open_initial()
         hub.app = _launch(demo, hub, host, port, share=share, auth=auth)
         yield LivePage(_url(host, demo.server_port), demo.share_url, hub)
     finally:

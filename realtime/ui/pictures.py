@@ -51,8 +51,8 @@ class Session(Protocol):
         """Runtime, device and precision."""
 
     @property
-    def recorded(self) -> str | None:
-        """The camera that is being recorded, if any."""
+    def recorded(self) -> set[str]:
+        """The cameras that are being recorded."""
 
     def reader(self, camera: str) -> Reader:
         """A new reader of one camera."""

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from realtime.errors import SourceError
+from realtime.sources import open_sources
 from realtime.truth import Truth
 from realtime.ui.access import Access, is_logged_in
 from realtime.ui.messages import Json, describe_session
@@ -23,8 +24,8 @@ MAX_VIEWERS = 16
 class SourceChoices:
     """What can be shown."""
 
-    initial: str | None = None
-    """URI that runs when the page comes up."""
+    initial: tuple[str, ...] = ()
+    """URIs that run when the page comes up, each on a stage of its own."""
     demo_clip: str | None = None
     """Path of the bundled clip, if it is there."""
     demo_truth: Truth | None = None
@@ -47,16 +48,18 @@ class Hub:
         self.choices = choices
         self.access = access
         self.media = media
-        self.stage = Stage(session, media)
+        self.stages = [Stage(session, media) for _ in range(max(1, len(choices.initial)))]
+        """What runs, whether or not anybody looks: one camera each."""
         self.hello = describe_session(session.manifests, runtime=session.runtime, emotion=emotion)
         self.hello["has_demo"] = choices.demo_clip is not None
-        is_other = choices.initial not in (None, choices.demo_clip)
-        self.hello["initial"] = self.name_of(choices.initial or "") if is_other else None
+        is_demo = choices.initial == (choices.demo_clip,)
+        self.hello["cameras"] = [] if is_demo else [self.name_of(uri) for uri in choices.initial]
         self.viewers: set[Viewer] = set()
         self.app: Any = None
         """The running Gradio application; nobody is let in before it is known."""
         self.is_closing = False
-        self.stage.on_change = self.wake
+        for stage in self.stages:
+            stage.on_change = self.wake
 
     async def handle(self, socket: WebSocket) -> None:
         """One connection, from handshake to end."""
@@ -90,14 +93,28 @@ class Hub:
         """Browser cameras in use."""
         return sum(viewer.is_guest for viewer in self.viewers)
 
+    def open_initial(self) -> None:
+        """Open what runs when the page comes up.
+
+        Raises:
+            TellsError: it cannot be opened (see `open_sources`).
+        """
+        uris = self.choices.initial
+        if not uris:
+            return
+        sources = open_sources(uris, self.media.open_source)
+        for stage, uri, source in zip(self.stages, uris, sources, strict=True):
+            stage.show_now(self.command(uri), source)
+
     def close(self) -> None:
-        """End all connections soon, then the shared camera."""
+        """End all connections soon, then the shared cameras."""
         self.is_closing = True
         self.wake()
-        self.stage.close()
+        for stage in self.stages:
+            stage.close()
 
-    def start(self, command: Json) -> None:
-        """Show what a viewer asks for.
+    def start(self, camera: int, command: Json) -> None:
+        """Show on a stage what a viewer asks for.
 
         Raises:
             TellsError: the request is not one that the page can make.
@@ -105,7 +122,8 @@ class Hub:
         kind, value = command.get("kind"), command.get("value", "")
         if not isinstance(value, str):
             raise SourceError("a source must be a text")
-        self.stage.show(self.command(self._resolve(str(kind), value.strip())))
+        uri = self._resolve(camera, str(kind), value.strip())
+        self.stages[camera].show(self.command(uri))
 
     def command(self, uri: str) -> Command:
         """What the stage has to know of a source."""
@@ -123,11 +141,11 @@ class Hub:
             return shown
         return uri.replace("\\", "/").rsplit("/", 1)[-1]
 
-    def _resolve(self, kind: str, value: str) -> str:
+    def _resolve(self, camera: int, kind: str, value: str) -> str:
         if kind == "demo" and self.choices.demo_clip is not None:
             return self.choices.demo_clip
-        if kind == "initial" and self.choices.initial is not None:
-            return self.choices.initial
+        if kind == "initial" and self.choices.initial:
+            return self.choices.initial[camera]
         if kind == "camera" and value.isdecimal() and len(value) < 4:
             return value
         if kind == "camera":

@@ -1,4 +1,4 @@
-"""The stage: the one camera that all viewers share, exchanged from the page."""
+"""A stage: one camera that all viewers share, exchanged from the page."""
 
 import logging
 import threading
@@ -10,7 +10,7 @@ from engines.errors import TellsError
 from realtime.errors import SourceError
 from realtime.records import Estimate
 from realtime.slot import LatestSlot, SlotClosed
-from realtime.sources import NETWORK, Source
+from realtime.sources import NETWORK, AbsentSource, Source
 from realtime.truth import TrueMoment, Truth
 from realtime.ui.pictures import Media, Phase, PictureFeed, Session, TellTruth
 
@@ -67,21 +67,21 @@ class Stage:
         Raises:
             SourceError: it is being recorded, and the recording would end.
         """
-        if self._camera is not None and self._session.recorded == self._camera:
+        if self._camera in self._session.recorded:
             raise SourceError("this source is being recorded; end Tells to show another one")
         number = self._count()
         phase: Phase = "stopped" if command.uri is None else "opening"
         self._become(StageState(phase, command.name), number)
         self._commands.put((number, command))
 
-    def show_now(self, command: Command) -> None:
-        """Exchange what is shown and return when it runs; before the first `show` only.
+    def show_now(self, command: Command, source: Source) -> None:
+        """Show a source that has been opened for `command`; before the first `show` only.
 
         Raises:
-            TellsError: the source cannot be opened.
+            TellsError: the session does not take it.
         """
         assert self._num_commands == 0
-        self._open(command, 0)
+        self._watch(command, source, 0)
 
     def close(self) -> None:
         """End the camera and the thread; a source that is still being opened is abandoned."""
@@ -95,13 +95,13 @@ class Stage:
                 number, command = asked
                 self._drop()
                 if command.uri is not None:
-                    self._try_open(command, number)
+                    self._try_open(command, command.uri, number)
         except SlotClosed:
             self._drop()
 
-    def _try_open(self, command: Command, number: int) -> None:
+    def _try_open(self, command: Command, uri: str, number: int) -> None:
         try:
-            self._open(command, number)
+            self._open(command, uri, number)
         except TellsError as error:
             self._become(StageState("failed", command.name, str(error)), number)
         except Exception:  # Thread boundary: the page stays up and says so.
@@ -109,13 +109,16 @@ class Stage:
             state = StageState("failed", command.name, "Could not be started; see the log.")
             self._become(state, number)
 
-    def _open(self, command: Command, number: int) -> None:
-        assert command.uri is not None
-        open_source = partial(self._media.open_source, command.uri)
-        source = open_source()
+    def _open(self, command: Command, uri: str, number: int) -> None:
+        source = self._media.open_source(uri)
         if number != self._num_commands:  # Somebody changed their mind while it was opening.
             source.close()
-            return
+        else:
+            self._watch(command, source, number)
+
+    def _watch(self, command: Command, source: Source, number: int) -> None:
+        assert command.uri is not None
+        open_source = partial(self._media.open_source, command.uri)
         self._camera = camera = self._session.add_camera(source, reopen=open_source)
         reader = self._session.reader(camera)
         tell_truth = _teller(command.truth or Truth(()), source)
@@ -124,15 +127,16 @@ class Stage:
         can_wait = not source.is_live and command.uri.partition(":")[0].lower() not in NETWORK
         on_look = partial(self._pause_unwatched, camera) if can_wait else lambda _: None
         self.feed = feed = PictureFeed(reader, self._media.draw, on_end, tell_truth, on_look)
+        why = source.reason if isinstance(source, AbsentSource) else ""
         # Said before the feed starts, which may end at once.
-        if self._become(StageState("running", command.name or camera), number):
+        if self._become(StageState("running", command.name or camera, why), number):
             feed.start()
         else:  # Somebody changed their mind while it was added: the next command drops the camera.
             self.feed = None
 
     def _pause_unwatched(self, camera: str, is_watched: bool) -> None:
         """A clip that nobody sees takes time from the viewers' own cameras."""
-        is_needed = is_watched or self._session.recorded == camera
+        is_needed = is_watched or camera in self._session.recorded
         self._session.pause_camera(camera, is_paused=not is_needed)
 
     def _drop(self) -> None:

@@ -1,16 +1,18 @@
 """One viewer's connection: newest picture only, one in flight.
 
 To the viewer go `hello` and `state` (JSON text) and pictures (binary: uint32 length of a JSON text,
-little-endian, the text, a JPEG). The viewer answers every picture with `drawn`; only then is the
-newest one sent, so a slow viewer gets fewer pictures and never old ones. From the viewer come
-commands (JSON text) and, in own-camera mode, its pictures (binary: float64 seconds, little-endian,
-a JPEG), each answered with `taken`.
+little-endian, the text, a JPEG), of one camera or of all by turns. The viewer answers every picture
+with `drawn`; only then is the newest one sent, so a slow viewer gets fewer pictures and never old
+ones. From the viewer come commands (JSON text) and, in own-camera mode, its pictures (binary:
+float64 seconds, little-endian, a JPEG), each answered with `taken`.
 """
 
 import asyncio
 import contextlib
 import json
 import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -33,6 +35,15 @@ _LOGIN_CHECK_S = 1.0
 _LONGEST_COMMAND = 4096
 
 
+@dataclass
+class _Followed:
+    """A feed, and how far the viewer has seen it."""
+
+    feed: PictureFeed
+    number: int = 0
+    last_event: int = 0
+
+
 class Viewer:
     """One connection."""
 
@@ -44,9 +55,11 @@ class Viewer:
         self._awake.set()
         self._may_choose = hub.access.may_choose(socket.headers)
         self._guest: GuestCamera | None = None
-        self._feed: PictureFeed | None = None
+        self._camera = 0 if len(hub.stages) == 1 else None
+        """The stage that is looked at; None = all of them."""
+        self._followed: dict[int, _Followed] = {}
+        self._last_camera = 0
         self._in_flight = False
-        self._number = self._last_event = 0
         self._sent_state: Json | None = None
         self._end: tuple[Phase, str] | None = None
 
@@ -79,7 +92,7 @@ class Viewer:
 
     async def leave(self) -> None:
         """Give back what the viewer held."""
-        self._follow(None)
+        self._follow({})
         guest, self._guest = self._guest, None
         if guest is not None:
             await asyncio.to_thread(guest.close)
@@ -94,19 +107,26 @@ class Viewer:
                 return await self._socket.close(CLOSING, "Tells has been ended")
             if not is_logged_in(self._socket.cookies, self._hub.app):
                 return await self._socket.close(SIGNED_OUT, "signed out")
-            self._follow(self._guest.feed if self._guest else self._hub.stage.shown)
+            self._follow(self._feeds())
             await self._send_state()
             await self._send_picture()
 
-    def _follow(self, feed: PictureFeed | None) -> None:
-        if feed is self._feed:
-            return
-        if self._feed is not None:
-            self._feed.leave(self.wake)
-        self._feed = feed
-        self._number = self._last_event = 0
-        if feed is not None:
-            feed.join(self.wake)
+    def _feeds(self) -> dict[int, PictureFeed]:
+        """What is looked at, if it is there: camera -> its pictures."""
+        if self._guest is not None:
+            return {} if self._guest.feed is None else {0: self._guest.feed}
+        shown = {i: stage.shown for i, stage in enumerate(self._hub.stages)}
+        return {i: f for i, f in shown.items() if f is not None and self._camera in (i, None)}
+
+    def _follow(self, feeds: Mapping[int, PictureFeed]) -> None:
+        for camera, followed in tuple(self._followed.items()):
+            if feeds.get(camera) is not followed.feed:
+                followed.feed.leave(self.wake)
+                del self._followed[camera]
+        for camera, feed in feeds.items():
+            if camera not in self._followed:
+                self._followed[camera] = _Followed(feed)
+                feed.join(self.wake)
 
     async def _send_state(self) -> None:
         state = self._state()
@@ -118,17 +138,25 @@ class Viewer:
         if self._guest is not None:
             phase, message = self._guest.end or ("running", "")
             return _state("guest", phase, "Your camera", message)
-        shared = self._hub.stage.state
-        return _state("shared", shared.phase, shared.source, shared.message)
+        states = [stage.state for stage in self._hub.stages]
+        if self._camera is None:
+            return _state("all", "running") | {"stages": [asdict(state) for state in states]}
+        state = states[self._camera]
+        return _state("shared", state.phase, state.source, state.message, self._camera)
 
     async def _send_picture(self) -> None:
-        if self._in_flight or self._feed is None:
+        if self._in_flight:
             return
-        update = self._feed.newer(self._number, self._last_event)
-        if update is None:
+        for camera in sorted(self._followed, key=lambda c: (c <= self._last_camera, c)):
+            followed = self._followed[camera]
+            update = followed.feed.newer(followed.number, followed.last_event)
+            if update is not None:
+                break
+        else:
             return
-        self._number, self._last_event, self._in_flight = update.number, update.last_event, True
-        head = json.dumps(update.head, separators=(",", ":")).encode()
+        followed.number, followed.last_event = update.number, update.last_event
+        self._last_camera, self._in_flight = camera, True
+        head = json.dumps(update.head | {"camera": camera}, separators=(",", ":")).encode()
         await self._socket.send_bytes(struct.pack("<I", len(head)) + head + update.jpeg)
 
     async def _receive(self) -> None:
@@ -172,14 +200,28 @@ class Viewer:
             await self._open_guest()
         elif verb == "watch":
             await self._leave_own()
+        elif verb == "look":
+            self._look(command.get("camera"))
+            await self._leave_own()
         elif verb in ("start", "stop"):
             if not self._may_choose:
                 raise SourceError("only the host of this page chooses what is shown")
+            if self._camera is None:
+                raise SourceError("choose one of the cameras first, to exchange or to stop it")
             await self._leave_own()
             if verb == "start":
-                self._hub.start(command)
+                self._hub.start(self._camera, command)
             else:
-                self._hub.stage.show(Command(None))
+                self._hub.stages[self._camera].show(Command(None))
+
+    def _look(self, camera: object) -> None:
+        """Look at one of the shared cameras, or (None) at all."""
+        num_cameras = len(self._hub.stages)
+        is_one = isinstance(camera, int) and 0 <= camera < num_cameras
+        if not (is_one or (camera is None and num_cameras > 1)):
+            raise SourceError("there is no such camera")
+        self._camera = camera  # type: ignore[assignment]
+        self._follow({})  # The page has been cleared: pictures and events are sent anew.
 
     async def _leave_own(self) -> None:
         """Back to the shared camera; who follows it already goes on, and is told no event twice."""
@@ -205,5 +247,10 @@ class Viewer:
         await self._socket.send_json({"type": "notice", "text": text})
 
 
-def _state(mode: str, phase: str, source: str, message: str) -> Json:
-    return {"type": "state", "mode": mode, "phase": phase, "source": source, "message": message}
+def _state(
+    mode: str, phase: str, source: str = "", message: str = "", camera: int | None = None
+) -> Json:
+    return {
+        "type": "state", "mode": mode, "phase": phase, "source": source, "message": message,
+        "camera": camera,
+    }  # fmt: skip

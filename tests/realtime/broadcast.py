@@ -24,7 +24,7 @@ from tests.fakes import FakeSession
 from tests.realtime import scene
 
 CLIP = "/clips/demo.mp4"
-CHOICES = SourceChoices(initial=CLIP, demo_clip=CLIP)
+CHOICES = SourceChoices(initial=(CLIP,), demo_clip=CLIP)
 
 
 class EchoSource:

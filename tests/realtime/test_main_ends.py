@@ -15,9 +15,9 @@ from realtime import perception
 from realtime.__main__ import main
 from realtime.config import Config, load_config
 from realtime.errors import ConfigError, PageError
+from realtime.live_runs import run_headless
 from realtime.perception.models import PerceptionModels
 from realtime.perception.pose import PoseEstimator
-from realtime.runs import run_headless
 from realtime.session import LiveSession
 from realtime.ui import page
 from tests.clips import make_clip
@@ -72,7 +72,7 @@ def test_a_recording_goes_on_when_nobody_reads_the_events(
 ) -> None:
     out, gone = tmp_path / "out", Gone()
     monkeypatch.setattr(sys, "stdout", gone)
-    summary = run_headless(session, SOURCE, out=out, duration_s=None)
+    summary, _ = run_headless(session, [SOURCE], out=out, duration_s=None)
     record = json.loads((out / "run.json").read_text())
     assert record["outcome"] == "finished"
     assert record["counts"]["frames"] > 60
@@ -86,14 +86,14 @@ def test_without_a_recording_it_ends_when_nobody_reads(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Gone())
     with pytest.raises(BrokenPipeError):
-        run_headless(session, SOURCE, out=None, duration_s=None)
+        run_headless(session, [SOURCE], out=None, duration_s=None)
 
 
 def test_it_runs_where_stdout_is_closed(
     session: LiveSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    run_headless(session, SOURCE, out=tmp_path / "out", duration_s=None)
+    run_headless(session, [SOURCE], out=tmp_path / "out", duration_s=None)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["events"] > 1
     page._say("to nobody")
 

@@ -67,7 +67,7 @@ def test_the_demo_clip_shows_what_its_script_performs_beside_each_prediction(
         TrueInterval("micro-gesture", "Folding arms", 1.5, 2.5),
         TrueInterval("emotion", "positive", 3.5, 9.0),
     ))  # fmt: skip
-    choices = SourceChoices(initial=CLIP, demo_clip=CLIP, demo_truth=truth)
+    choices = SourceChoices(initial=(CLIP,), demo_clip=CLIP, demo_truth=truth)
     with fake_page(sources=choices) as (page, session), Tab(browser, page.url) as tab:
         gesture, emotion = tab.at("gesture-truth"), tab.at("emotion-truth")
         # The picture of second 3 stands beside a prediction about second 2.
@@ -263,7 +263,7 @@ def test_a_real_session_is_seen_moving_with_its_own_rates(browser: Browser, tmp_
     )  # fmt: skip
     with (
         LiveSession([bundle], Config(hop_s=0.2), "cpu", perceive=perceive) as session,
-        open_page(session, sources=SourceChoices(initial="test://"), media=media) as page,
+        open_page(session, sources=SourceChoices(initial=("test://",)), media=media) as page,
         Tab(browser, page.url) as tab,
     ):
         tab.expect_phase("running")

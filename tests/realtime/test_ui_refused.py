@@ -11,7 +11,7 @@ def test_events_are_not_told_again_after_a_refusal() -> None:
         head, _ = see(socket)
         assert [told["number"] for told in head["events"]] == [1]
         say(socket, "drawn")
-        session.recorded = CLIP
+        session.recorded = {CLIP}
         for refused in ({"kind": "demo"}, {"kind": "url", "value": "nonsense"}):
             say(socket, "start", **refused)
             hear(socket, "notice")
@@ -20,4 +20,4 @@ def test_events_are_not_told_again_after_a_refusal() -> None:
         session.show(plain(4.0))
         head, _ = see(socket)
         assert head["events"] == []
-        session.recorded = None
+        session.recorded = set()

@@ -138,7 +138,9 @@ def test_the_time_out_of_the_settings_is_that_of_the_pages_sources(
     tmp_path: Path, taken_port: int
 ) -> None:
     code = PROGRAM.replace("Config()", "Config(source_timeout_s=0.5)")
-    code = code.replace("broadcast.CHOICES", f"page.SourceChoices('http://127.0.0.1:{taken_port}')")
+    code = code.replace(
+        "broadcast.CHOICES", f"page.SourceChoices(('http://127.0.0.1:{taken_port}',))"
+    )
     code = code.replace("page._media = ", "unused = ")
     run = subprocess.run(
         [sys.executable, "-c", code, "0"], cwd=PROJECT, capture_output=True, text=True, timeout=60,

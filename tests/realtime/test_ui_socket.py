@@ -48,7 +48,9 @@ def session(opened: tuple[LivePage, FakeSession]) -> FakeSession:
     with dial(page.url) as socket:
         num_opened = len(session.uris)
         say(socket, "start", kind="demo")
-        until(lambda: len(session.uris) > num_opened and page.hub.stage.state.phase == "running")
+        until(
+            lambda: len(session.uris) > num_opened and page.hub.stages[0].state.phase == "running"
+        )
     until(lambda: not page.hub.viewers)
     return session
 
@@ -78,6 +80,7 @@ def test_a_viewer_hears_what_runs_and_sees_pictures_with_numbers_and_events(
         assert hear(socket, "state") == {
             "type": "state", "mode": "shared", "phase": "running", "source": "Demo clip",
             "message": "",
+            "camera": 0,
         }  # fmt: skip
         session.show(plain(1.0))
         head, image = see(socket)
@@ -255,13 +258,13 @@ def test_with_a_login_the_socket_opens_after_it_and_closes_after_a_logout() -> N
 
 
 def test_on_the_network_without_a_login_nobody_chooses_but_everybody_watches() -> None:
-    choices = SourceChoices(initial=CLIP)
+    choices = SourceChoices(initial=(CLIP,))
     with fake_page(host="0.0.0.0", sources=choices, emotion=False) as (page, session):
         with dial(f"http://127.0.0.1:{page.url.rsplit(':', 1)[-1]}") as socket:
             hello = hear(socket, "hello")
             assert not hello["may_choose"]
             assert not hello["has_demo"]
-            assert hello["initial"] == "demo.mp4"
+            assert hello["cameras"] == ["demo.mp4"]
             assert hello["emotion_off"]
             assert [task["kind"] for task in hello["tasks"]] == ["events"]
             say(socket, "start", kind="url", value="http://10.0.0.1/")

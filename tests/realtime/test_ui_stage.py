@@ -112,12 +112,12 @@ def test_what_is_recorded_is_not_exchanged() -> None:
     with staged(session) as (stage, _):
         stage.show(Command("0", "Camera 0"))
         until(lambda: stage.shown is not None)
-        session.recorded = "0"
+        session.recorded = {"0"}
         for command in (Command(None), Command("1", "Camera 1")):
             with pytest.raises(SourceError, match="this source is being recorded"):
                 stage.show(command)
         assert stage.state.phase == "running"
-        session.recorded = None
+        session.recorded = set()
         stage.show(Command(None))
         until(lambda: not session.feeds)
 
@@ -152,9 +152,9 @@ def test_a_clip_that_nobody_watches_or_records_stands_still() -> None:
         until(lambda: not session.paused)
         stage.shown.leave(print)
         until(lambda: session.paused == {"clip.mp4"})
-        session.recorded = "clip.mp4"
+        session.recorded = {"clip.mp4"}
         until(lambda: not session.paused)
-        session.recorded = None
+        session.recorded = set()
         until(lambda: session.paused == {"clip.mp4"})
 
 
