@@ -15,7 +15,7 @@ from realtime.lineup import Lineup
 from realtime.records import Estimate, Frame, Observation, Prediction, Snapshot, Status
 from realtime.slot import LatestSlot, SlotClosed
 from realtime.sources import Source
-from realtime.stats import Latencies, Rate
+from realtime.stats import Latencies, Rate, StageTimes
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Camera:
         *,
         lineup: Lineup,
         perceiver: AbstractContextManager[AnyPerceiver],
+        stages: StageTimes,
         runtime: str,
         wake: Callable[[], None],
     ) -> None:
@@ -58,7 +59,7 @@ class Camera:
         """True once the source has ended, well or not, and its last frame is in the buffer."""
         self._source, self._reopen, self._wake = source, reopen, wake
         self._retry_s = lineup.config.retry_s
-        self._perceiver = perceiver
+        self._perceiver, self._stages = perceiver, stages
         self._decider = lineup.decider()
         self._slot: LatestSlot[Frame] = LatestSlot()
         self._stopping, self._going = threading.Event(), threading.Event()
@@ -202,11 +203,12 @@ class Camera:
 
     def _perceive_all(self, perceiver: AnyPerceiver) -> None:
         before: float | None = None
+        perceive = self._stages.timed("perception", perceiver)
         while (frame := self._slot.get()) is not None:
             if before is not None and frame.t - before > PAUSE_S:
                 perceiver.reset()
             before = frame.t
-            observation = perceiver(frame)
+            observation = perceive(frame)
             self.buffer.append(observation)
             self._perception_rate.tick(time.monotonic())
             self._wake()

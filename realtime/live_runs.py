@@ -109,6 +109,7 @@ def _recordings(
             lineup=session.lineup,
             device=session.device,
             runtime=session.runtime,
+            stage_ms=session.stages.median_ms,
             has_video=has_video,
         )
         for folder, camera in zip(camera_folders(out, cameras), cameras, strict=True)

@@ -46,6 +46,11 @@ def clock(t: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
 
 
+def none_of(background: str) -> str:
+    """The name of the class that stands for no gesture, said as what it is."""
+    return f"none ({background[:1].lower()}{background[1:]})"
+
+
 def title_of(source: str) -> str:
     """A source's id as a short name for people: host and path of a camera, name of a file."""
     scheme, separator, address = source.partition("://")
@@ -81,12 +86,18 @@ def draw_panel(
         if output is not None and output.kind == "state" and len(output.class_names) == 2:
             _draw_gauge(column, estimate, output, true)
         else:
-            _draw_bars(column, estimate, true)
+            _draw_bars(column, estimate, true, _background(output))
     current = [
         e for e in content.estimates if e.label is not None and _is_event(outputs.get(e.task))
     ]
     _draw_ticker(column, current, content.events[::-1])
     return column.canvas
+
+
+def _background(output: OutputSpec | None) -> str | None:
+    if output is None or output.background is None:
+        return None
+    return output.class_names[output.background]
 
 
 def _is_event(output: OutputSpec | None) -> bool:
@@ -157,7 +168,9 @@ class _Column:
         put_text(self.canvas, said, (self.left + x, self.y), style, max_width=max(room - x, 0))
 
 
-def _draw_bars(column: _Column, estimate: Estimate, true: TrueMoment | None) -> None:
+def _draw_bars(
+    column: _Column, estimate: Estimate, true: TrueMoment | None, background: str | None
+) -> None:
     column.title(estimate.task, estimate.reason or "")
     column.y += column.px(17)
     if true is not None:
@@ -169,7 +182,8 @@ def _draw_bars(column: _Column, estimate: Estimate, true: TrueMoment | None) -> 
         is_decided = label == estimate.label
         color = _ACCENT if is_decided else TEXT
         room = column.text_right(_percent(prob), 11, color, bold=is_decided)
-        column.text(label, 11, color, bold=is_decided, room=room)
+        name = none_of(label) if label == background else label
+        column.text(name, 11, color, bold=is_decided, room=room)
         column.y += column.px(15)
         column.bar(1, _TRACK)
         column.bar(prob, _ACCENT if is_decided else _QUIET_BAR)

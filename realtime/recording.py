@@ -48,7 +48,7 @@ class Recording:
         lineup: Lineup,
         device: str,
         runtime: str,
-        stage_ms: Callable[[], Mapping[str, float]] = dict,
+        stage_ms: Callable[[], Mapping[str, float]],
         truth: Truth | None = None,
         has_video: bool = True,
     ) -> None:

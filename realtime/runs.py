@@ -71,8 +71,7 @@ def run_analyze(
         write = stages.timed("recording", recording.write)
         for snapshot in snapshots:
             write(snapshot)
-            if snapshot.predictions:
-                stages.add_engines(engines)
+            stages.add_engines(engines, snapshot.predictions)
         recording.is_interrupted = is_ended.is_set()
     return recording.summary(), not recording.is_interrupted
 

@@ -23,7 +23,9 @@ from realtime.feed import EndOfStream, SnapshotReader
 from realtime.lineup import describe_runtimes, load_lineup
 from realtime.perception import open_perceiver
 from realtime.predictor import Predictor
+from realtime.records import Prediction
 from realtime.sources import Source
+from realtime.stats import StageTimes
 
 __all__ = ["EndOfStream", "LiveSession", "SnapshotReader"]
 
@@ -52,6 +54,8 @@ class LiveSession:
         """Runtime, device and precision of the opened engines."""
         self.recorded: set[str] = set()
         """The cameras that are being recorded: the page exchanges them for no others."""
+        self.stages = StageTimes()
+        """Perception of any camera, and each engine's calls, which are of a batch of cameras."""
         self.device, self._perceive = device, perceive
         self._cameras: dict[str, Camera] = {}
         self._lock = threading.Lock()
@@ -113,6 +117,7 @@ class LiveSession:
                 reopen,
                 lineup=self.lineup,
                 perceiver=perceiver,
+                stages=self.stages,
                 runtime=self.runtime,
                 wake=self._wake.set,
             )
@@ -163,7 +168,8 @@ class LiveSession:
                 while not self._stopping.is_set():
                     self._wake.wait(POLL_S)
                     self._wake.clear()
-                    self._step(predictor, dict(self._cameras))
+                    predictions = self._step(predictor, dict(self._cameras))
+                    self.stages.add_engines(engines, predictions)
         except BaseException as error:  # a worker that dies takes its exception to the readers
             self._error = error
             for camera in tuple(self._cameras.values()):
@@ -171,7 +177,7 @@ class LiveSession:
         finally:
             self._ready.set()
 
-    def _step(self, predictor: Predictor, cameras: dict[str, Camera]) -> None:
+    def _step(self, predictor: Predictor, cameras: dict[str, Camera]) -> list[Prediction]:
         """Run one batch: between two batches cameras come and go, however slow a bundle is."""
         predictor.keep(cameras)
         ending = [c for c in cameras.values() if c.is_perceived and not c.feed.is_finished]
@@ -187,3 +193,4 @@ class LiveSession:
                 camera.finish()
         if predictions:
             self._wake.set()
+        return predictions

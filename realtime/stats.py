@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from engines.engine import STAGES, Engine
+from realtime.records import Prediction
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -81,12 +82,13 @@ class StageTimes:
 
         return call
 
-    def add_engines(self, engines: Sequence[Engine]) -> None:
-        """Take over the times of the engines' last calls."""
-        for engine in engines:
+    def add_engines(self, engines: Sequence[Engine], predictions: Sequence[Prediction]) -> None:
+        """Take over how long the engines' last calls took, of those that predicted just now."""
+        called = {prediction.bundle for prediction in predictions}
+        for engine in (e for e in engines if e.manifest.id in called):
             for name, seconds in zip(STAGES, engine.stage_times_s, strict=True):
                 self._latencies[f"{engine.manifest.name} {name}"].add(seconds)
 
     def median_ms(self) -> dict[str, float]:
         """Stage -> median milliseconds."""
-        return {name: 1000 * x.percentile(50) for name, x in self._latencies.items()}
+        return {name: 1000 * x.percentile(50) for name, x in tuple(self._latencies.items())}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.engine import STAGES
 from engines.manifest import PerceptionSpec
 from realtime.config import Config
 from realtime.errors import OutputError, PerceptionError, SourceError
@@ -68,6 +69,9 @@ def test_two_cameras_have_a_folder_each_and_their_events_on_one_terminal(
     for record in records.values():
         assert record["outcome"] == "finished"
         assert record["counts"]["predictions"] > 10  # type: ignore[index]
+        stages = record["timings"]["stage_ms"]  # type: ignore[index]
+        assert set(stages) == {"perception", *(f"tiny {stage}" for stage in STAGES)}
+        assert min(stages.values()) > 0
     said = capsys.readouterr().out
     for name in records:
         assert str(tmp_path / "out" / name) in summary

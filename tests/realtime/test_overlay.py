@@ -6,7 +6,7 @@ import pytest
 
 from realtime.lettering import Style, put_text, shorten, text_width
 from realtime.overlay import Overlay, draw_subject
-from realtime.panel import TAG, clock, title_of
+from realtime.panel import TAG, PanelContent, clock, draw_panel, none_of, title_of
 from realtime.records import Pose, Status
 from realtime.truth import TrueInterval, Truth
 from tests.realtime.scene import OUTPUTS, estimates_at, event, pose_in, snapshot
@@ -185,3 +185,17 @@ def test_two_cameras_of_one_path_look_different_on_the_video() -> None:
         for source in ("rtsp://door/live", "rtsp://hall/live")
     )
     assert (one[:40, 640:] != other[:40, 640:]).any()
+
+
+def test_the_class_that_stands_for_no_gesture_is_called_what_it_is() -> None:
+    assert none_of("Illustrative body language") == "none (illustrative body language)"
+    gesture, _ = estimates_at(3.0)
+    outputs = {output.task: output for output in OUTPUTS}
+
+    def panel(*names: str) -> np.ndarray:
+        top = tuple((name, 0.4) for name in names)
+        content = PanelContent("", (replace(gesture, top=top, label=None),), ())
+        return draw_panel((360, 240), 1.0, content, outputs)
+
+    assert (panel("Nothing") == panel(none_of("Nothing"))).all()
+    assert (panel("Pressing lips") != panel(none_of("Pressing lips"))).any()

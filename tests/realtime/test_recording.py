@@ -19,7 +19,7 @@ def record_in(folder: Path, command: str, *, has_video: bool = False) -> Recordi
     lineup = load_lineup([write_tiny_bundle(folder / "tiny")], Config())
     return Recording(
         folder / "out", command=command, source="clip.mp4", lineup=lineup, device="cpu",
-        runtime="x", has_video=has_video,
+        runtime="x", stage_ms=dict, has_video=has_video,
     )  # fmt: skip
 
 
