@@ -169,14 +169,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     types = get_type_hints(Config)
     for field in dataclasses.fields(Config):
-        if types[field.name] is not bool:
+        if types[field.name] is float:
             flag = "--" + field.name.replace("_", "-")
             text = f"see the README (default: {field.default})"
             parser.add_argument(flag, dest=field.name, type=float, metavar="S", help=text)
 
 
 def _config(args: argparse.Namespace) -> Config:
-    names = [field.name for field in dataclasses.fields(Config)]
+    names = {field.name for field in dataclasses.fields(Config)} - {"sources"}  # of the file alone
     return load_config(args.config, **{name: getattr(args, name, None) for name in names})
 
 
@@ -201,6 +201,8 @@ def _analyze(args: argparse.Namespace) -> int:
 def _live(args: argparse.Namespace) -> int:
     from realtime.live_runs import open_session, recording_beside, run_headless
 
+    config = _config(args)
+    sources = args.sources or list(config.sources.values())
     if args.duration is not None and not 0 < args.duration <= threading.TIMEOUT_MAX:
         raise ConfigError(
             f"--duration must be a positive number of seconds, {threading.TIMEOUT_MAX:.0f} at "
@@ -209,20 +211,20 @@ def _live(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise ConfigError(f"--port must be 0 (any) to 65535, got {args.port}")
     for flag in ("headless", "out"):
-        if getattr(args, flag) and not args.sources:
+        if getattr(args, flag) and not sources:
             raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")
     if not args.has_video and args.out is None:
         raise ConfigError("--no-video says what --out leaves out: name a folder with it")
     session = open_session(
         bundles=args.bundle or [DEMO_BUNDLE],
-        config=_config(args),
+        config=config,
         device=args.device,
         pose_model=args.pose_model,
         face_model=args.face_model,
     )
     if args.headless:
         summary, is_whole = run_headless(
-            session, args.sources, out=args.out, duration_s=args.duration, has_video=args.has_video
+            session, sources, out=args.out, duration_s=args.duration, has_video=args.has_video
         )
         if summary:
             print(summary)
@@ -231,11 +233,12 @@ def _live(args: argparse.Namespace) -> int:
     from realtime.ui import SourceChoices, serve
 
     choices = SourceChoices(
-        initial=tuple(args.sources),
+        initial=tuple(sources),
+        names=config.names,
         demo_clip=str(DEMO_CLIP),
         demo_truth=read_truth(DEMO_TRUTH),
     )
-    recorded = recording_beside(session, args.out, len(args.sources), has_video=args.has_video)
+    recorded = recording_beside(session, args.out, len(sources), has_video=args.has_video)
     with session, recorded as summaries:
         serve(
             session,

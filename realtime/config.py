@@ -7,6 +7,7 @@ manifest.
 import dataclasses
 import threading
 import tomllib
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,11 @@ from realtime.errors import ConfigError
 
 _Positive = Annotated[float, Field(gt=0)]
 _NotNegative = Annotated[float, Field(ge=0)]
+_Name = Annotated[str, Field(pattern=r"^\w[\w .()-]{0,59}$")]
+_SOURCES = (
+    "[sources] must name addresses, a line each, as door = 'rtsp://user:password@host/path'; "
+    "names are letters, digits, spaces and . _ ( ) -, 60 at most"
+)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -47,6 +53,14 @@ class Config:
     FFmpeg counts it in microseconds, 2^31 at most."""
     retry_s: Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)] = 2.0
     """A lost live source is tried again after this long, later ever less often up to 30 s."""
+    sources: dict[_Name, str] = field(default_factory=dict, repr=False)
+    """Name -> URI of what `live` watches where the command line names nothing; in the file alone,
+    so that no password stands in the list of processes."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """URI -> what it is called."""
+        return {uri: name for name, uri in self.sources.items()}
 
 
 def load_config(path: Path | None = None, **flags: Any) -> Config:
@@ -77,4 +91,6 @@ def load_config(path: Path | None = None, **flags: Any) -> Config:
             if error.errors()[0]["type"] == "unexpected_keyword_argument"
             else ""
         )
+        if error.errors()[0]["loc"][:1] == ("sources",):
+            raise ConfigError(f"{origin}: {_SOURCES}") from None  # what came may be a password
         raise ConfigError(f"{origin}: {describe(error)}{hint}") from None

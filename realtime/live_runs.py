@@ -63,10 +63,13 @@ def run_headless(
         TellsError: what cannot be opened or written; of several sources, if it is so of all.
         OSError: nothing can be printed, and nothing is recorded.
     """
-    timeout_s = session.lineup.config.source_timeout_s
-    reopen = functools.partial(open_source, realtime=True, timeout_s=timeout_s)
+    config = session.lineup.config
+    reopen = functools.partial(
+        open_source, realtime=True, timeout_s=config.source_timeout_s, names=config.names
+    )
     with ExitStack() as stack:
-        sources = [stack.enter_context(source) for source in open_sources(uris, reopen)]
+        opened = open_sources(uris, reopen, config.names)
+        sources = [stack.enter_context(source) for source in opened]
         stack.enter_context(session)
         cameras = [
             session.add_camera(s, reopen=functools.partial(reopen, uri) if s.is_live else None)

@@ -7,10 +7,10 @@ inside a driver or FFmpeg, whose own thread is left behind if it hangs.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
@@ -91,7 +91,12 @@ class Source(Protocol):
 
 
 def open_source(
-    uri: str, *, realtime: bool = False, loop: bool = False, timeout_s: float = 10.0
+    uri: str,
+    *,
+    realtime: bool = False,
+    loop: bool = False,
+    timeout_s: float = 10.0,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Source:
     """Open a source by its URI.
 
@@ -100,10 +105,19 @@ def open_source(
         realtime: let the frames of a clip out at its own pace, as a camera would.
         loop: repeat a file or `test://` for ever; stream time goes on over the seam.
         timeout_s: the longest silence of a camera or server, when opening and later.
+        names: URI -> id of sources that are not to be called by their URI.
 
     Raises:
         SourceError: it cannot be opened; one line says why, and what to do.
     """
+    source = _open(uri, realtime=realtime, loop=loop, timeout_s=timeout_s)
+    source.id = names.get(uri, source.id)
+    return source
+
+
+def _open(
+    uri: str, *, realtime: bool, loop: bool, timeout_s: float
+) -> WebcamSource | NetworkSource | SyntheticSource | FileSource:
     scheme, _, rest = uri.partition(":")
     scheme = scheme.lower()
     if uri.isdecimal() or scheme == "webcam":
@@ -113,7 +127,7 @@ def open_source(
             raise SourceError(f"{shown} is no camera: expected webcam:0 to webcam:{MAX_INDEX}")
         return WebcamSource(int(number), timeout_s=timeout_s)
     if uri.startswith("/dev/video") and uri.removeprefix("/dev/video").isdecimal():
-        return open_source("webcam:" + uri.removeprefix("/dev/video"), timeout_s=timeout_s)
+        return WebcamSource(int(uri.removeprefix("/dev/video")), timeout_s=timeout_s)
     if scheme in NETWORK and rest.startswith("//"):
         return NetworkSource(uri, realtime=realtime, timeout_s=timeout_s)
     if scheme == "test" and rest.startswith("//"):
@@ -127,7 +141,11 @@ def open_source(
     return FileSource(Path(os.path.expanduser(uri)), realtime=realtime, loop=loop)
 
 
-def open_sources(uris: Sequence[str], open_one: Callable[[str], Source]) -> list[Source]:
+def open_sources(
+    uris: Sequence[str],
+    open_one: Callable[[str], Source],
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> list[Source]:
     """Open sources at the same time, by `open_one`, in the order of `uris`.
 
     One of several network cameras that cannot be opened now is returned as one that is lost, for
@@ -145,9 +163,10 @@ def open_sources(uris: Sequence[str], open_one: Callable[[str], Source]) -> list
             for source in sources:
                 source.close()
             raise error
+    called = [names.get(uri) or without_credentials(uri) for uri in uris]
     return [
-        job.result() if error is None else AbsentSource(uri, str(error))
-        for uri, job, error in zip(uris, jobs, errors, strict=True)
+        job.result() if error is None else AbsentSource(name, str(error))
+        for name, job, error in zip(called, jobs, errors, strict=True)
     ]
 
 

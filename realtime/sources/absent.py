@@ -3,7 +3,6 @@
 from realtime.errors import SourceLost
 from realtime.records import Frame
 from realtime.sources.closing import ClosingSource
-from realtime.sources.uri import without_credentials
 
 
 class AbsentSource(ClosingSource):
@@ -16,8 +15,8 @@ class AbsentSource(ClosingSource):
     num_dropped = 0
     duration_s: float | None = None
 
-    def __init__(self, uri: str, reason: str) -> None:
-        self.id = without_credentials(uri)
+    def __init__(self, name: str, reason: str) -> None:
+        self.id = name
         self.reason = reason
         """Why it cannot be opened, in a line without a password."""
 

@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -86,7 +86,7 @@ def serve(
         open_page(
             session,
             sources=sources,
-            media=_media(config.source_timeout_s, loop=False) if plays_once else None,
+            media=_media(config.source_timeout_s, sources.names, loop=not plays_once),
             emotion=config.emotion,
             source_timeout_s=config.source_timeout_s,
             host=host,
@@ -131,7 +131,8 @@ def open_page(
     port = _free_port(host, port)
     access = Access(host, has_login=auth is not None, is_shared=share)
     demo = _build()
-    hub = Hub(session, sources, access, media=media or _media(source_timeout_s), emotion=emotion)
+    media = media or _media(source_timeout_s, sources.names)
+    hub = Hub(session, sources, access, media=media, emotion=emotion)
     try:
         hub.open_initial()
         hub.app = _launch(demo, hub, host, port, share=share, auth=auth)
@@ -143,9 +144,11 @@ def open_page(
             tunnel.kill()
 
 
-def _media(timeout_s: float, *, loop: bool = True) -> Media:
+def _media(timeout_s: float, names: Mapping[str, str], *, loop: bool = True) -> Media:
     return Media(
-        open_source=partial(open_source, realtime=True, loop=loop, timeout_s=timeout_s),
+        open_source=partial(
+            open_source, realtime=True, loop=loop, timeout_s=timeout_s, names=names
+        ),
         open_browser=partial(BrowserSource, timeout_s=timeout_s),
         redact=without_credentials,
         draw=draw_subject,

@@ -1,7 +1,8 @@
 """The live socket: who is let in, and what all viewers share."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -26,6 +27,8 @@ class SourceChoices:
 
     initial: tuple[str, ...] = ()
     """URIs that run when the page comes up, each on a stage of its own."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """URI -> what it is called, of those that are not called by their address."""
     demo_clip: str | None = None
     """Path of the bundled clip, if it is there."""
     demo_truth: Truth | None = None
@@ -102,7 +105,7 @@ class Hub:
         uris = self.choices.initial
         if not uris:
             return
-        sources = open_sources(uris, self.media.open_source)
+        sources = open_sources(uris, self.media.open_source, self.choices.names)
         for stage, uri, source in zip(self.stages, uris, sources, strict=True):
             stage.show_now(self.command(uri), source)
 
@@ -134,6 +137,8 @@ class Hub:
         """What the page calls a source: never with a password."""
         if uri == self.choices.demo_clip:
             return "Demo clip"
+        if uri in self.choices.names:
+            return self.choices.names[uri]
         if uri.isdecimal():
             return f"Camera {uri}"
         shown = self.media.redact(uri)

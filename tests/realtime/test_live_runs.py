@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_two_cameras_have_a_folder_each_and_their_events_on_one_terminal(
             assert (tmp_path / "out" / name / file).stat().st_size > 0
         events = (tmp_path / "out" / name / "events.csv").read_text().count("micro_gesture")
         assert said.count(f"{records[name]['source']}  ") == events > 0
+
+
+def test_cameras_of_the_settings_go_by_their_names(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = f"rtsp://ann:s3cr3t@{closed_port()}/live"
+    config = replace(CONFIG, sources={"desk": A, "the door": away})
+    session = LiveSession([bundle], config, "cpu", perceive=perceive)
+    run_headless(session, list(config.sources.values()), out=tmp_path / "out", duration_s=4)
+    records = runs(tmp_path / "out")
+    assert {name: record["source"] for name, record in records.items()} == {
+        "desk": "desk", "the-door": "the door",
+    }  # fmt: skip
+    assert "the door: rtsp://127.0.0.1" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 def test_of_several_cameras_one_that_fails_leaves_the_others_alone(

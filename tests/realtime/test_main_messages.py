@@ -63,3 +63,21 @@ def test_a_clip_too_short_says_so_and_its_name_need_not_be_utf8(
     said = capsys.readouterr().out
     assert "No prediction was made: it takes 1.0 s of one person without a pause of 0.5 s" in said
     assert "(0.4 s of 1.0 s seen so far)" in said
+
+
+def test_live_watches_the_cameras_of_the_settings_where_none_is_named(
+    tmp_path: Path, perception_models: PerceptionModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_tiny_bundle(tmp_path / "tiny", perception=MODELS)
+    clip = make_clip(tmp_path / "clip.mp4", [i / 12 for i in range(12)], size=(320, 240))
+    settings, out = tmp_path / "tells.toml", tmp_path / "out"
+    settings.write_text(f"[sources]\ndoor = '{clip}'\ndesk = 'test://?seconds=1&size=64x64'\n")
+    words = ["live", "--headless", "--config", str(settings), "--bundle", str(bundle)]
+    assert main([*words, "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["desk", "door"]
+    assert json.loads((out / "door" / "run.json").read_text())["source"] == "door"
+    assert main([*words, "--source", str(clip), "--out", str(tmp_path / "one")]) == 0
+    assert json.loads((tmp_path / "one" / "run.json").read_text())["counts"]["frames"] == 12
+    settings.write_text("hop_s = 0.5\n")
+    assert main(words) == 2
+    assert "--headless needs --source: a webcam index" in capsys.readouterr().err

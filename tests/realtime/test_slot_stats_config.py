@@ -70,6 +70,23 @@ def test_flags_override_the_file_and_the_file_overrides_the_defaults(tmp_path: P
     assert config.emotion is False
 
 
+def test_cameras_may_stand_in_the_file_with_names_and_their_passwords_are_shown_nowhere(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tells.toml"
+    path.write_text("[sources]\ndoor = 'rtsp://ann:s3cr3t@cam/1'\n\"Büro 2\" = '0'\n")
+    config = load_config(path)
+    assert list(config.sources) == ["door", "Büro 2"]
+    assert config.names == {"rtsp://ann:s3cr3t@cam/1": "door", "0": "Büro 2"}
+    assert "s3cr3t" not in repr(config)
+    table = "[sources]\n"
+    for text in (table + "door = ['s3cr3t']", "sources = 's3cr3t'", table + "'a/b' = 's3cr3t'"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"\[sources\] must name addresses") as caught:
+            load_config(path)
+        assert "s3cr3t" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

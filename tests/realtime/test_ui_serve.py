@@ -29,7 +29,7 @@ from realtime.ui import page
 
 session = broadcast.FakeSession([broadcast.page_manifest()])
 session.lineup = type("", (), {"config": Config()})
-page._media = lambda timeout_s: broadcast.echo_media(session)
+page._media = lambda *_, **__: broadcast.echo_media(session)
 host = "0.0.0.0" if "network" in sys.argv else "127.0.0.1"
 auth = ("ada", "let me in") if "auth" in sys.argv else None
 choices, port, share = broadcast.CHOICES, int(sys.argv[1]), "share" in sys.argv
