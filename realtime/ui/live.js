@@ -240,6 +240,7 @@ window.Tells = (() => {
       if (isNew || !["running", "ended", "offline"].includes(state.phase)) this.clear();
       this.state = state;
       const { isAll } = this;
+      this.root.dataset.mode = state.mode;
       for (const name of ["canvas", "full"]) this.at(name).hidden = isAll;
       this.at("wall").hidden = !isAll;
       this.at("gestures").hidden = isAll || !this.gesture;
@@ -283,7 +284,7 @@ window.Tells = (() => {
     say({ estimates }) {
       const tasks = [this.gesture, this.emotionOn && this.emotion].filter(Boolean).map(({ task }) => task);
       return estimates.filter(({ task, label }) => label && tasks.includes(task))
-        .map(({ label, prob }) => `${sentence(label)} ${percent(prob)}`).join(", ");
+        .map(({ label, prob }) => `${sentence(label)} ${percent(prob)}`).join("\n");
     }
 
     get phase() {

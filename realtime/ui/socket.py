@@ -135,10 +135,10 @@ class Hub:
 
     def name_of(self, uri: str) -> str:
         """What the page calls a source: never with a password."""
-        if uri == self.choices.demo_clip:
-            return "Demo clip"
         if uri in self.choices.names:
             return self.choices.names[uri]
+        if uri == self.choices.demo_clip:
+            return "Demo clip"
         if uri.isdecimal():
             return f"Camera {uri}"
         shown = self.media.redact(uri)
