@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     live.set_defaults(run=_live)
 
     analyze = commands.add_parser("analyze", help="a clip: annotated video, events, timeline")
-    analyze.add_argument("source", metavar="SOURCE", help="file or URL of a video")
+    analyze.add_argument("sources", nargs="+", metavar="SOURCE", help="file or URL of a video")
     analyze.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
     analyze.add_argument(
         "--truth", type=Path, metavar="FILE", help="CSV of what is performed in it, to be shown"
@@ -180,28 +180,31 @@ def _config(args: argparse.Namespace) -> Config:
     return load_config(args.config, **{name: getattr(args, name, None) for name in names})
 
 
-def _analyze(args: argparse.Namespace) -> int:
-    from realtime.runs import run_analyze
+def _common(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "bundles": args.bundle or [DEMO_BUNDLE], "config": _config(args), "device": args.device,
+        "pose_model": args.pose_model, "face_model": args.face_model,
+    }  # fmt: skip
 
-    summary, is_whole = run_analyze(
-        args.source,
-        args.out,
-        bundles=args.bundle or [DEMO_BUNDLE],
-        config=_config(args),
-        device=args.device,
-        pose_model=args.pose_model,
-        face_model=args.face_model,
-        truth_file=args.truth,
-        has_video=args.has_video,
-    )
-    print(summary)
-    return 0 if is_whole else INTERRUPTED
+
+def _analyze(args: argparse.Namespace) -> int:
+    from realtime.runs import analyze_each
+
+    if args.truth is not None and len(args.sources) > 1:
+        raise ConfigError("--truth says what happens in one clip: name one")
+    options = _common(args) | {"truth_file": args.truth, "has_video": args.has_video}
+    for summary, is_whole in analyze_each(args.sources, args.out, **options):
+        print(summary)
+        if not is_whole:
+            return INTERRUPTED
+    return 0
 
 
 def _live(args: argparse.Namespace) -> int:
     from realtime.live_runs import open_session, recording_beside, run_headless
 
-    config = _config(args)
+    common = _common(args)
+    config: Config = common["config"]
     sources = args.sources or list(config.sources.values())
     if args.duration is not None and not 0 < args.duration <= threading.TIMEOUT_MAX:
         raise ConfigError(
@@ -215,13 +218,7 @@ def _live(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")
     if not args.has_video and args.out is None:
         raise ConfigError("--no-video says what --out leaves out: name a folder with it")
-    session = open_session(
-        bundles=args.bundle or [DEMO_BUNDLE],
-        config=config,
-        device=args.device,
-        pose_model=args.pose_model,
-        face_model=args.face_model,
-    )
+    session = open_session(**common)
     if args.headless:
         summary, is_whole = run_headless(
             session, sources, out=args.out, duration_s=args.duration, has_video=args.has_video

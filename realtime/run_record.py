@@ -175,6 +175,15 @@ def write_run_json(folder: Path, record: RunRecord) -> Path:
     return path
 
 
+def is_finished(folder: Path) -> bool:
+    """True if a run left its whole results there."""
+    try:
+        document = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("outcome") == "finished"
+
+
 def versions() -> dict[str, str]:
     """Versions of Python, of this program and of what of its libraries is installed."""
     found = {"python": platform.python_version(), "platform": platform.platform()}

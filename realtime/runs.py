@@ -1,23 +1,58 @@
-"""A whole run without a page: a clip into a folder of results. `live_runs` has those of cameras."""
+"""Clips into folders of results. `live_runs` has the runs of cameras."""
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from realtime.config import Config
-from realtime.errors import SourceError
+from realtime.errors import OutputError, SourceError
 from realtime.interrupt import ended_by_signals
 from realtime.lineup import describe_runtimes, load_lineup
+from realtime.output_folder import camera_folders
 from realtime.perception import open_perceiver
 from realtime.pipeline import analyze
 from realtime.recording import Recording
 from realtime.records import Frame, Status
-from realtime.sources import Source, open_source
+from realtime.run_record import is_finished
+from realtime.sources import Source, open_source, without_credentials
 from realtime.stats import StageTimes
 from realtime.truth import read_truth
+
+logger = logging.getLogger(__name__)
+
+
+def analyze_each(uris: Sequence[str], out: Path, **options: Any) -> Iterator[tuple[str, bool]]:
+    """`run_analyze` on each clip, with the same options: of several each has a folder in `out`.
+
+    One that was finished before is not analyzed again, one that cannot be read is told in the log
+    and passed over.
+
+    Raises:
+        TellsError: as `run_analyze`; of several clips at the end, if some could not be read.
+    """
+    if len(uris) == 1:
+        yield run_analyze(uris[0], out, **options)
+        return
+    num_failed = 0
+    folders = camera_folders(out, [without_credentials(uri) for uri in uris])
+    for uri, folder in zip(uris, folders, strict=True):
+        if is_finished(folder):
+            yield f"{folder}: analyzed before", True
+            continue
+        try:
+            yield run_analyze(uri, folder, **options)
+        except (SourceError, OutputError) as error:
+            num_failed += 1
+            logger.warning("%s", error)
+    if num_failed:
+        raise SourceError(
+            f"{num_failed} of {len(uris)} clips were not analyzed, for the reasons above"
+        )
 
 
 def run_analyze(

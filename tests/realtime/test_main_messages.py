@@ -33,7 +33,6 @@ def test_a_webcam_that_names_no_rate_is_listed_all_the_same(
         ["live", "http://cam/video?password=s3cr3t"],
         ["rtsp://ann:s3cr3t@cam/1"],
         ["rtsp://ann:it's s3cr3t@cam/1"],
-        ["analyze", "--source", "x.mp4", "rtsp://ann:s3cr3t@cam/1", "--out", "o"],
         ["analyze", "--source=rtsp://ann:s3cr3t@cam/1", "x.mp4", "--out", "o"],
         ["live", "--sour", "rtsp://ann:s3cr3t@cam/1"],
         ["live", "--duration", "rtsp://ann:s3cr3t@cam/1"],
@@ -81,3 +80,32 @@ def test_live_watches_the_cameras_of_the_settings_where_none_is_named(
     settings.write_text("hop_s = 0.5\n")
     assert main(words) == 2
     assert "--headless needs --source: a webcam index" in capsys.readouterr().err
+
+
+def test_of_several_clips_each_has_a_folder_and_what_is_finished_is_not_done_again(
+    tmp_path: Path,
+    perception_models: PerceptionModels,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bundle = write_tiny_bundle(tmp_path / "tiny", perception=MODELS)
+    times = [i / 12 for i in range(12)]
+    clips = [make_clip(tmp_path / f"{name}.mp4", times, size=(320, 240)) for name in "ab"]
+    broken, out = tmp_path / "broken.mp4", tmp_path / "out"
+    broken.write_bytes(b"no video")
+    words = ["analyze", *map(str, (clips[0], broken, clips[1])), "--out", str(out)]
+    words += ["--bundle", str(bundle), "--no-video"]
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert "tells: 1 of 3 clips were not analyzed, for the reasons above" in said.err
+    assert "broken.mp4 cannot be read" in caplog.text
+    assert said.out.count("predictions of 12 frames") == 2
+    before = (out / "a.mp4" / "run.json").read_text()
+    (out / "b.mp4" / "run.json").write_text(json.dumps({"outcome": "interrupted"}))
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == f"{out / 'a.mp4'}: analyzed before\n"
+    assert "b.mp4 holds an earlier run" in caplog.text
+    assert (out / "a.mp4" / "run.json").read_text() == before
+    assert main([*words, "--truth", "truth.csv"]) == 2
+    assert "--truth says what happens in one clip" in capsys.readouterr().err
