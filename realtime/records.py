@@ -163,7 +163,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Event:
-    """One closed micro-gesture interval. Made by the Decider, read by sinks and page."""
+    """One closed interval of a task. Made by the Decider of gestures, by `states` of emotion."""
 
     task: str
     label: str

@@ -14,7 +14,7 @@ from engines.closing import Closing
 from realtime.errors import OutputError
 from realtime.output_folder import unwritable
 from realtime.records import Event, Prediction, Snapshot
-from realtime.states import StateInterval, StateIntervals
+from realtime.states import StateIntervals
 
 EVENT_COLUMNS = ("task", "label", "start_s", "apex_s", "end_s", "peak")
 
@@ -120,7 +120,7 @@ class CsvSink(_LineSink):
         finally:
             super().close()
 
-    def _append_states(self, intervals: list[StateInterval]) -> None:
+    def _append_states(self, intervals: list[Event]) -> None:
         for interval in intervals:
             self._append(_as_row(interval))
             self.num_states += 1
@@ -131,6 +131,6 @@ class CsvSink(_LineSink):
         self._file.append(text.getvalue())
 
 
-def _as_row(interval: Event | StateInterval) -> tuple[str, ...]:
+def _as_row(interval: Event) -> tuple[str, ...]:
     numbers = (interval.start, interval.apex, interval.end, interval.peak)
     return interval.task, interval.label, *(f"{number:.3f}" for number in numbers)
