@@ -19,7 +19,7 @@ from realtime.states import StateIntervals
 EVENT_COLUMNS = ("task", "label", "start_s", "apex_s", "end_s", "peak")
 
 
-class _LineFile:
+class _LineSink(Closing):
     """A text file to which whole lines are appended, each in the file before the next begins."""
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,7 @@ class _LineFile:
             raise unwritable(path, error) from None
         self._length = 0
 
-    def append(self, line: str) -> None:
+    def _append(self, line: str) -> None:
         """Write one line; `line` ends in a newline.
 
         Raises:
@@ -46,16 +46,6 @@ class _LineFile:
             self._file.truncate(self._length)
             raise unwritable(self._path, error) from None
         self._length += len(line.encode())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _LineSink(Closing):
-    """What the two text sinks share: opening and closing their file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = _LineFile(path)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -72,7 +62,7 @@ class JsonlSink(_LineSink):
             OutputError: the file cannot be written.
         """
         for prediction in snapshot.predictions:
-            self._file.append(json.dumps(_as_json(prediction), ensure_ascii=False) + "\n")
+            self._append(json.dumps(_as_json(prediction), ensure_ascii=False) + "\n")
 
 
 def _as_json(prediction: Prediction) -> dict[str, object]:
@@ -101,7 +91,7 @@ class CsvSink(_LineSink):
         self._states = StateIntervals(states, hop_s=hop_s)
         self.num_states = 0
         """Rows of shown states so far."""
-        self._append(EVENT_COLUMNS)
+        self._append_row(EVENT_COLUMNS)
 
     def write(self, snapshot: Snapshot) -> None:
         """Append the snapshot's new events, and the states that ended with it.
@@ -110,7 +100,7 @@ class CsvSink(_LineSink):
             OutputError: the file cannot be written.
         """
         for event in snapshot.new_events:
-            self._append(_as_row(event))
+            self._append_row(_as_row(event))
         self._append_states(self._states.step(snapshot))
 
     def close(self) -> None:
@@ -122,13 +112,13 @@ class CsvSink(_LineSink):
 
     def _append_states(self, intervals: list[Event]) -> None:
         for interval in intervals:
-            self._append(_as_row(interval))
+            self._append_row(_as_row(interval))
             self.num_states += 1
 
-    def _append(self, row: tuple[str, ...]) -> None:
+    def _append_row(self, row: tuple[str, ...]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(row)
-        self._file.append(text.getvalue())
+        self._append(text.getvalue())
 
 
 def _as_row(interval: Event) -> tuple[str, ...]:
