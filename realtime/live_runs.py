@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from engines.errors import TellsError
 from realtime.config import Config
+from realtime.feed import EndOfStream
 from realtime.interrupt import ended_by_signals
 from realtime.output_folder import camera_folders, prepare_output
 from realtime.perception import open_perceiver
 from realtime.recording import Recording
 from realtime.records import Snapshot
-from realtime.session import EndOfStream, LiveSession
+from realtime.session import LiveSession
 from realtime.sources import open_source, open_sources
 from realtime.terminal import Terminal
 

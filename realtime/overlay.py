@@ -24,10 +24,8 @@ from realtime.panel import (
     title_of,
 )
 from realtime.records import Event, Image, Snapshot
-from realtime.subject import draw_subject, paint_subject
+from realtime.subject import paint_subject
 from realtime.truth import Truth
-
-__all__ = ["EMOTION_NOTICE", "UNTRAINED_NOTICE", "Overlay", "draw_subject"]
 
 EMOTION_NOTICE = "emotion inference on"
 _SMALLEST, _LARGEST = 240, 720

@@ -27,9 +27,10 @@ from realtime.output_folder import (
 from realtime.overlay import Overlay
 from realtime.records import Snapshot
 from realtime.run_record import RunRecord, Tally, write_run_json
-from realtime.sinks import CsvSink, JsonlSink, Sink, VideoSink
+from realtime.text_sinks import CsvSink, JsonlSink
 from realtime.timeline import Timeline
 from realtime.truth import Truth
+from realtime.video_sink import VideoSink
 
 
 class Recording:
@@ -76,7 +77,7 @@ class Recording:
         self._overlay = Overlay(outputs, truth) if has_video else None
         self._video: VideoSink | None = None
         self._stack = ExitStack()
-        self._sinks: tuple[Sink, ...] = ()
+        self._sinks: tuple[CsvSink | JsonlSink, ...] = ()
         self._truth = truth
         self.is_interrupted = False
         """To be set where somebody ended the run before its source did."""

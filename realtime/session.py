@@ -19,15 +19,13 @@ from typing import Self
 from engines.manifest import Manifest
 from realtime.camera import Camera, OpenPerceiver
 from realtime.config import Config
-from realtime.feed import EndOfStream, SnapshotReader
+from realtime.feed import SnapshotReader
 from realtime.lineup import describe_runtimes, load_lineup
 from realtime.perception import open_perceiver
 from realtime.predictor import Predictor
 from realtime.records import Prediction
 from realtime.sources import Source
 from realtime.stats import StageTimes
-
-__all__ = ["EndOfStream", "LiveSession", "SnapshotReader"]
 
 POLL_S = 0.1
 """The prediction thread looks this often whether it should end or an estimate went stale."""

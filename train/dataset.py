@@ -23,7 +23,8 @@ from train.labels import MICRO_GESTURES, UNLABELLED
 from train.perception import perception_of
 from train.places import JOINTS, LANDMARKS, PLACES, unknown_places
 from train.recipes import RECIPES, Recipe
-from train.store import Span, Store, StoredVideo
+from train.store import Store
+from train.store_files import Span, StoredVideo
 
 logger = logging.getLogger(__name__)
 

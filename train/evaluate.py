@@ -39,7 +39,7 @@ from train.real_people import RealPeople
 from train.scoring import ScoredVideo, live_events, windows_between
 from train.spotting import Spotting, f1_interval, spot
 from train.states import Shown, shown
-from train.store import Span
+from train.store_files import Span
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from train.labels import EMOTIONS, UNLABELLED
 from train.metrics import Indices, Probs
 from train.scoring import ScoredVideo
-from train.store import Span, StoredVideo
+from train.store_files import Span, StoredVideo
 
 GESTURE, EMOTION = "micro_gesture", "emotion"
 

@@ -26,7 +26,8 @@ from train.export import run_torch
 from train.metrics import Probs
 from train.models.heads import build_net
 from train.recipes import Recipe
-from train.store import Span, Store, StoredVideo
+from train.store import Store
+from train.store_files import Span, StoredVideo
 
 Score = Callable[[Sequence[Window]], list[dict[str, Scores]]]
 _BATCH = 8

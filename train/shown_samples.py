@@ -10,7 +10,8 @@ from train.dataset import labels_at, window_ends
 from train.labels import EMOTIONS, UNLABELLED
 from train.perception import perception_of
 from train.recipes import Recipe
-from train.store import Store, StoredVideo
+from train.store import Store
+from train.store_files import StoredVideo
 
 
 def fitting_recipe(store: Store, recipes: Sequence[Recipe]) -> Recipe:

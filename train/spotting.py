@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from train.metrics import Interval, interval
-from train.store import Span
+from train.store_files import Span
 
 Mode = Literal["one_to_one", "starter_kit"]
 IOU = 0.3

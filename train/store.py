@@ -25,7 +25,6 @@ from engines.tensor_specs import FaceInput, HandInput, InputSpec, RgbInput
 from engines.window import Window, within_shot
 from train.annotations import DataError
 from train.store_files import (
-    Span,
     StoredVideo,
     StoreInfo,
     again,
@@ -35,8 +34,6 @@ from train.store_files import (
     read_info,
     read_video,
 )
-
-__all__ = ["Span", "Store", "StoreInfo", "StoredVideo", "open_store", "thinned_indices"]
 
 _CLOCKS, _OPEN = 2048, 200
 """Videos whose times are remembered; whose files stay open."""

@@ -21,8 +21,8 @@ from starlette.routing import WebSocketRoute
 
 from realtime.errors import PageError
 from realtime.interrupt import ended_by_signals
-from realtime.overlay import draw_subject
 from realtime.sources import BrowserSource, open_source, without_credentials
+from realtime.subject import draw_subject
 from realtime.ui.access import Access, is_loopback
 from realtime.ui.pictures import Media, Session
 from realtime.ui.socket import Hub, SourceChoices

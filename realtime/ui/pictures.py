@@ -33,7 +33,7 @@ _EVENTS_KEPT = 50
 
 
 class Reader(Protocol):
-    """A camera's snapshots, as one thread sees them (`realtime.session.SnapshotReader`)."""
+    """A camera's snapshots, as one thread sees them (`realtime.feed.SnapshotReader`)."""
 
     def next(self, timeout_s: float) -> Snapshot | None:
         """The newest unseen snapshot; None if there is none within `timeout_s` seconds."""
@@ -106,7 +106,7 @@ class PictureFeed:
         self,
         reader: Reader,
         draw: Draw,
-        on_end: "OnEnd",
+        on_end: OnEnd,
         tell_truth: TellTruth = lambda _: (),
         on_look: Callable[[bool], None] = lambda _: None,
     ) -> None:

@@ -10,7 +10,8 @@ import pytest
 from engines.manifest import PerceptionSpec
 from realtime.config import Config
 from realtime.errors import SourceLost
-from realtime.session import EndOfStream, LiveSession
+from realtime.feed import EndOfStream
+from realtime.session import LiveSession
 from tests.engines.tiny_bundle import write_tiny_bundle
 from tests.fakes import ScriptedPerceiver, ScriptedSource
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from realtime.lettering import Style, put_text, shorten, text_width
-from realtime.overlay import Overlay, draw_subject
+from realtime.overlay import Overlay
 from realtime.panel import TAG, PanelContent, clock, draw_panel, none_of, title_of
 from realtime.records import Pose, Status
+from realtime.subject import draw_subject
 from realtime.truth import TrueInterval, Truth
 from tests.realtime.scene import OUTPUTS, estimates_at, event, pose_in, snapshot
 

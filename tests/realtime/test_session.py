@@ -18,10 +18,11 @@ from engines.postprocess import Scores
 from engines.window import Window
 from realtime.config import Config
 from realtime.errors import SourceError, SourceLost
+from realtime.feed import EndOfStream, SnapshotReader
 from realtime.lineup import load_lineup
 from realtime.pipeline import analyze
 from realtime.records import Event, Prediction, Snapshot, Status
-from realtime.session import EndOfStream, LiveSession, SnapshotReader
+from realtime.session import LiveSession
 from tests.engines.tiny_bundle import DROP, write_tiny_bundle
 from tests.fakes import ScriptedPerceiver, ScriptedSource
 
@@ -49,14 +50,9 @@ def analyze_offline(bundle: Path, source: ScriptedSource, into: list[Snapshot]) 
     lineup = load_lineup([bundle], CONFIG)
     with ExitStack() as stack:
         engines = lineup.open_engines(stack, "cpu")
-        for snapshot in analyze(
-            source,
-            perceive(lineup.perception),
-            lineup.buffer(),
-            lineup.predictor(engines),
-            lineup.decider(),
-            status=Status(),
-        ):
+        perceiver, predictor = perceive(lineup.perception), lineup.predictor(engines)
+        parts = (perceiver, lineup.buffer(), predictor, lineup.decider())
+        for snapshot in analyze(source, *parts, status=Status()):
             into.append(snapshot)
 
 

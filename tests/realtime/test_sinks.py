@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from realtime.errors import OutputError
-from realtime.output_folder import OUTPUT_FILES
+from realtime.output_folder import OUTPUT_FILES, prepare_output
 from realtime.records import Image, Snapshot
-from realtime.sinks import CsvSink, JsonlSink, Sink, VideoSink, prepare_output
+from realtime.text_sinks import CsvSink, JsonlSink
+from realtime.video_sink import VideoSink
 from tests.realtime.scene import event, predictions_at, snapshot
 
 pytest.importorskip("resource", reason="needs the limits of a POSIX system")
@@ -141,7 +142,9 @@ def test_a_video_without_frames_leaves_no_file(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from realtime.sinks import CsvSink, JsonlSink, VideoSink
+from realtime.text_sinks import CsvSink, JsonlSink
+from realtime.video_sink import VideoSink
+from realtime.video_sink import VideoSink
 from tests.realtime.scene import event, predictions_at, snapshot
 from tests.realtime.test_sinks import coloured
 folder = Path(sys.argv[1])
@@ -198,7 +201,7 @@ def test_events_are_rows_with_three_decimals_under_the_agreed_header(tmp_path: P
     )
 
 
-def fill(sink: Sink) -> None:
+def fill(sink: VideoSink | CsvSink) -> None:
     with sink:
         for i in range(2000):
             t = i / 30

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.records import Image, Snapshot
-from realtime.sinks import VideoSink
+from realtime.video_sink import VideoSink
 from tests.realtime.scene import snapshot
 from tests.realtime.test_sinks import coloured, decode
 

@@ -9,7 +9,7 @@ import numpy as np
 from realtime.config import Config
 from realtime.decide import Decider, TaskSpec
 from realtime.records import Prediction
-from realtime.sinks import CsvSink
+from realtime.text_sinks import CsvSink
 from realtime.truth import read_truth
 from tests.realtime.scene import OUTPUTS, snapshot
 

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, expect
 
 from engines.manifest import PerceptionSpec
 from realtime.config import Config
-from realtime.overlay import draw_subject
 from realtime.session import LiveSession
 from realtime.sources import BrowserSource, open_source, without_credentials
+from realtime.subject import draw_subject
 from realtime.truth import TrueInterval, Truth
 from realtime.ui import LivePage, SourceChoices, open_page
 from realtime.ui.pictures import Media

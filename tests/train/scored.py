@@ -15,7 +15,7 @@ from train.labels import ILLUSTRATIVE, MICRO_GESTURES
 from train.metrics import Probs
 from train.perception import perception_of
 from train.scoring import ScoredVideo
-from train.store import Span, StoredVideo
+from train.store_files import Span, StoredVideo
 
 SPAN_S = 1.0
 """Of the tiny bundle's windows."""

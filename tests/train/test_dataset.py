@@ -35,7 +35,8 @@ from train.dataset import (
 from train.labels import ILLUSTRATIVE, SMG_GESTURES, UNLABELLED
 from train.perception import perception_of
 from train.recipes import Recipe, demo
-from train.store import Span, Store, StoredVideo, open_store
+from train.store import Store, open_store
+from train.store_files import Span, StoredVideo
 
 SPAN_S = tiny().window.span_s
 CALM = Augmentation(**{entry.name: 0 for entry in fields(Augmentation)} | {"speed": 0.2})

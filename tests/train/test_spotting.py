@@ -5,7 +5,7 @@ import math
 import pytest
 
 from train.spotting import Spotting, f1_interval, overlap, spot
-from train.store import Span
+from train.store_files import Span
 
 
 def test_overlap_is_intersection_over_the_whole_extent() -> None:

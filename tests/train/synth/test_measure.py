@@ -12,7 +12,7 @@ from engines.skeleton import MEDIAPIPE33
 from engines.window import Window
 from train import __main__ as command
 from train.annotations import DataError
-from train.store import StoredVideo
+from train.store_files import StoredVideo
 from train.synth.avatar import load_avatar
 from train.synth.body import measure
 from train.synth.estimator import as_body, shoulder_width

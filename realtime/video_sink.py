@@ -1,7 +1,6 @@
-"""Sinks: what is kept of a run. Each is a context manager with `write(snapshot)`.
+"""The video sink: `annotated.mp4`, which is written to its final name as it goes.
 
-All write to their final names as they go, so that a crash or a full disk costs the last second at
-most: text files hold whole lines only, and the video is a fragmented MP4 meanwhile.
+A crash or a full disk costs the last second at most: it is a fragmented MP4 meanwhile.
 """
 
 import os
@@ -9,8 +8,6 @@ import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
 import av
 import cv2
@@ -20,34 +17,14 @@ from av.video.reformatter import ColorRange
 
 from engines.closing import Closing
 from realtime.errors import OutputError
-from realtime.output_folder import prepare_output, unwritable
+from realtime.output_folder import unwritable
 from realtime.records import Image, Snapshot
-from realtime.text_sinks import EVENT_COLUMNS, CsvSink, JsonlSink
-
-__all__ = ["EVENT_COLUMNS", "CsvSink", "JsonlSink", "Sink", "VideoSink", "prepare_output"]
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
 _MOST_PAUSE_S = 60.0
 _THREADS = 2
 _BT601 = 6  # AVCOL_SPC_SMPTE170M; PyAV's own names are swscale's numbers
-
-
-class Sink(Protocol):
-    """Something that keeps snapshots; used as a context manager, by one thread."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def write(self, snapshot: Snapshot) -> None:
-        """Keep what this sink keeps of `snapshot`."""
-        ...
 
 
 class VideoSink(Closing):
