@@ -69,7 +69,7 @@ class ObservationBuffer:
                 return None
             return float(self._t[self._next - 1]), float(self._arrived[self._next - 1])
 
-    def window(self, end: float, span_s: float, anchor: float = 0.5) -> Window:
+    def window(self, end: float, span_s: float, anchor: float) -> Window:
         """The evidence from `end - span_s` to `end` (stream s), copied.
 
         Where it holds cuts, it shows nothing but the shot that it is about (`within_shot`).

@@ -85,7 +85,7 @@ def _video(store: Store, name: str) -> StoredVideo:
 def _sample(store: Store, video: StoredVideo, end: float, recipe: Recipe) -> Sample:
     spec = recipe.window
     start = max(end - spec.span_s, video.start)
-    window = store.window(video.id, start, end, inputs=recipe.inputs)
+    window = store.window(video.id, start, end, anchor=spec.anchor, inputs=recipe.inputs)
     if window is None:
         raise DataError(f"{store.folder}: video {video.id} has no frame before {end:.2f} s")
     labels = labels_at(video, end, recipe, store)

@@ -90,10 +90,10 @@ class Store:
         start: float,
         end: float,
         *,
+        anchor: float,
         inputs: Sequence[InputSpec] | None = None,
         speed: float = 1.0,
         rate_hz: float | None = None,
-        anchor: float = 0.5,
     ) -> Window | None:
         """The evidence from `start` to `end` (stream s), as the runtime's buffer would give it.
 
@@ -101,11 +101,11 @@ class Store:
             name: the video.
             start: the window reaches back so far at most, and never beyond a change of person.
             end: its end.
+            anchor: 0..1: where in the window the instant lies that it is about, and whose shot it
+                therefore shows.
             inputs: decode only the pictures that these will sample, the others stay black.
             speed: time runs so much faster: the times become `end - (end - t) / speed`.
             rate_hz: as a camera of that rate would have seen it; None for every frame.
-            anchor: 0..1: where in the window the instant lies that it is about, and whose shot it
-                therefore shows.
 
         Returns:
             The window; None if there is no frame in it.

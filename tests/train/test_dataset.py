@@ -171,7 +171,7 @@ def test_the_tensors_are_those_that_the_runtime_makes_of_the_live_buffer(tmp_pat
             buffer.append(perceiver(frame))
             if frame.t < SPAN_S or frame.index % 5:
                 continue
-            live = preprocess([buffer.window(frame.t, SPAN_S)], manifest)
+            live = preprocess([buffer.window(frame.t, SPAN_S, 0.5)], manifest)
             dataset = WindowDataset(store, [Example("a", frame.t, {})], recipe)
             feeds, _ = dataset[0]
             assert set(feeds) == set(live)

@@ -98,10 +98,10 @@ def live_windows(clip: Path, models: PerceptionModels, ends: Sequence[int]) -> l
         for frame in source:
             buffer.append(perceiver(frame))
             if frame.index in ends:
-                windows.append(buffer.window(frame.t, span_s))
+                windows.append(buffer.window(frame.t, span_s, 0.5))
             elif frame.t < 0.9 * span_s:
                 with pytest.raises(WindowError):
-                    buffer.window(frame.t, span_s)
+                    buffer.window(frame.t, span_s, 0.5)
     return windows
 
 
@@ -123,7 +123,7 @@ def test_the_stored_windows_are_those_of_the_live_buffer(
     for live in windows:
         span_s = demo().window.span_s
         assert store.is_whole("0001", live.end - span_s, live.end, 0.5)
-        stored = store.window("0001", live.end - span_s, live.end)
+        stored = store.window("0001", live.end - span_s, live.end, anchor=0.5)
         assert stored is not None
         assert len(stored) == len(live) > 60
         for name in ("t", "xy", "xyz", "conf", "has_face"):

@@ -121,7 +121,9 @@ def test_a_checkpoint_scores_as_its_net_computes(store: Store, tmp_path: Path) -
     with checkpoint_scorer(tmp_path / "net.pt", recipe) as scorer:
         (scored,) = score_videos(scorer, store, "val", 10.0)
     manifest = manifest_of(recipe)
-    window = store.window("other", scored.ends[0] - manifest.window.span_s, scored.ends[0])
+    window = store.window(
+        "other", scored.ends[0] - manifest.window.span_s, scored.ends[0], anchor=0.5
+    )
     assert window is not None
     feeds = {n: torch.from_numpy(a) for n, a in preprocess([window], manifest).items()}
     with torch.inference_mode():
@@ -196,7 +198,7 @@ def test_the_rule_of_what_is_whole_is_the_buffers(store: Store) -> None:
     for k, t in enumerate(store.times("long")):
         buffer.append(person(frame_at(float(t), k)))
         try:
-            buffer.window(float(t), 1.0)
+            buffer.window(float(t), 1.0, 0.5)
             is_given = True
         except WindowError:
             is_given = False

@@ -97,7 +97,7 @@ def test_labels_are_new_and_what_was_seen_is_shared(
     for name in ("shards/1.tar", "videos/1.npy"):
         assert (seen / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
         assert (seen / name).samefile(tmp_path / "out" / name) == has_links
-    old, new = before.window("1", 0.0, 1.5), after.window("1", 0.0, 1.5)
+    old, new = before.window("1", 0.0, 1.5, anchor=0.5), after.window("1", 0.0, 1.5, anchor=0.5)
     assert old is not None
     assert new is not None
     assert (old.rgb == new.rgb).all()

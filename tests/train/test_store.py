@@ -47,20 +47,20 @@ def test_it_says_what_it_holds(store: Store) -> None:
 
 
 def test_a_window_holds_the_frames_of_its_time_and_no_more(store: Store) -> None:
-    window = store.window("a", 1.0, 3.0)
+    window = store.window("a", 1.0, 3.0, anchor=0.5)
     assert window is not None
     assert window.t == pytest.approx(np.arange(10, 31) / RATE_HZ)
     assert window.rgb.shape == (21, 32, 32, 3)
     assert window.coverage == 1.0
-    assert store.window("a", 6.0, 7.0) is None
-    early = store.window("a", -5.0, 0.3)
+    assert store.window("a", 6.0, 7.0, anchor=0.5) is None
+    early = store.window("a", -5.0, 0.3, anchor=0.5)
     assert early is not None
     assert len(early) == 4
 
 
 def test_the_shard_is_a_tar_with_the_pictures_where_the_index_says(folder: Path) -> None:
     store = open_store(folder)
-    window = store.window("a", 0.0, 0.5)
+    window = store.window("a", 0.0, 0.5, anchor=0.5)
     assert window is not None
     with tarfile.open(folder / "shards" / "a.tar") as tar:
         names = tar.getnames()
@@ -80,8 +80,10 @@ def test_only_what_is_looked_at_is_decoded_and_the_tensors_are_the_same(
     store: Store, rate_hz: float | None
 ) -> None:
     manifest = manifest_of(tiny())
-    whole = store.window("a", 1.0, 3.13, speed=1.1, rate_hz=rate_hz)
-    part = store.window("a", 1.0, 3.13, inputs=manifest.inputs, speed=1.1, rate_hz=rate_hz)
+    whole = store.window("a", 1.0, 3.13, speed=1.1, rate_hz=rate_hz, anchor=0.5)
+    part = store.window(
+        "a", 1.0, 3.13, inputs=manifest.inputs, speed=1.1, rate_hz=rate_hz, anchor=0.5
+    )
     assert whole is not None
     assert part is not None
     decoded = part.rgb.reshape(len(part), -1).any(axis=1)
@@ -92,10 +94,10 @@ def test_only_what_is_looked_at_is_decoded_and_the_tensors_are_the_same(
 
 
 def test_time_can_run_faster_and_a_camera_be_slower(store: Store) -> None:
-    window = store.window("a", 1.0, 3.0, speed=2.0)
+    window = store.window("a", 1.0, 3.0, speed=2.0, anchor=0.5)
     assert window is not None
     assert [window.start, window.end] == pytest.approx([2.0, 3.0])
-    slow = store.window("a", 1.0, 3.0, rate_hz=5.0)
+    slow = store.window("a", 1.0, 3.0, rate_hz=5.0, anchor=0.5)
     assert slow is not None
     assert slow.end == pytest.approx(3.0)
     assert np.diff(slow.t) == pytest.approx(0.2)
@@ -115,7 +117,7 @@ def test_a_window_never_reaches_back_to_another_person(tmp_path: Path) -> None:
     folder = write_tiny_store(tmp_path / "store", tiny(), VIDEOS[:1])
     rewrite_frames(folder, "a", stretch=np.repeat(np.array([0, 1], np.int32), (25, 35)))
     store = open_store(folder)
-    window = store.window("a", 1.0, 3.0)
+    window = store.window("a", 1.0, 3.0, anchor=0.5)
     assert window is not None
     assert window.start == pytest.approx(2.5)
     assert store.is_whole("a", 2.5, 4.5, 0.5)
@@ -139,7 +141,7 @@ def test_a_pause_breaks_a_window(tmp_path: Path) -> None:
 
 def test_it_travels_to_other_processes(store: Store) -> None:
     twin = pickle.loads(pickle.dumps(store))
-    first, second = store.window("a", 1.0, 3.0), twin.window("a", 1.0, 3.0)
+    first, second = store.window("a", 1.0, 3.0, anchor=0.5), twin.window("a", 1.0, 3.0, anchor=0.5)
     assert first is not None
     assert second is not None
     assert np.array_equal(first.rgb, second.rgb)
@@ -170,7 +172,7 @@ def test_damage_is_one_line_that_says_how_to_mend_it(
     damage(folder / file)
     store = open_store(folder)
     with pytest.raises(DataError) as caught:
-        store.window("a", 0.0, 6.0)
+        store.window("a", 0.0, 6.0, anchor=0.5)
     how = f"; delete {folder / 'videos' / 'a.json'} and run `train prepare` again"
     assert str(caught.value) == f"{folder / file.split('/')[0]}/{said}{how}"
 

@@ -56,7 +56,7 @@ def sampled_at(modality: str, t: np.ndarray) -> np.ndarray:
 
 
 def test_each_picture_knows_what_was_touched_at_its_instant(folder: Path) -> None:
-    window = open_store(folder).window("a", AN_EXAMPLE.end - SPAN_S, AN_EXAMPLE.end)
+    window = open_store(folder).window("a", AN_EXAMPLE.end - SPAN_S, AN_EXAMPLE.end, anchor=0.5)
     assert window is not None
     cues = drawn(folder)
     hands, at = cues[HAND_CUES], torch.from_numpy(sampled_at("hand", window.t))

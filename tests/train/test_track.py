@@ -81,8 +81,8 @@ class TwoShots(DrawnPerson):
 def test_a_cut_is_kept_and_windows_do_not_look_across_it(tmp_path: Path) -> None:
     store = drawn(tmp_path, (), people=TwoShots)
     assert store.video("v").cuts == pytest.approx((1.0,))
-    whole, early = store.window("v", 0.0, 1.9), store.window("v", 0.0, 1.9, anchor=0.4)
-    late = store.window("v", 0.9, 1.9)
+    whole, early = store.window("v", 0.0, 1.9, anchor=0.5), store.window("v", 0.0, 1.9, anchor=0.4)
+    late = store.window("v", 0.9, 1.9, anchor=0.5)
     assert whole is not None
     assert early is not None
     assert late is not None
@@ -107,7 +107,7 @@ def test_another_person_and_an_empty_place_are_kept_as_such(tmp_path: Path) -> N
     store = drawn(tmp_path, (), people=TwoPeople)
     video = store.video("v")
     assert (video.frames, video.poses, video.faces) == (20, 17, 17)
-    before, after = store.window("v", 0.0, 0.9), store.window("v", 0.0, 1.5)
+    before, after = store.window("v", 0.0, 0.9, anchor=0.5), store.window("v", 0.0, 1.5, anchor=0.5)
     assert before is not None
     assert after is not None
     assert before.has_pose.tolist() == before.has_face.tolist() == [False] * 3 + [True] * 7

@@ -115,7 +115,7 @@ def _pairs(rendered: Path, avatars: Path, store: Store) -> Iterator[Pair]:
         body = cast(options, clip, measure(load_avatar(avatars, options.subject(clip))))
         _, performance, scene = stage(options, clip, body)
         points = carry(body, performance.bones, mediapipe_places(body))
-        window = store.window(video.id, video.start, video.end, inputs=())
+        window = store.window(video.id, video.start, video.end, anchor=0.5, inputs=())
         assert window is not None
         t = performance.t - performance.t[0]
         at = np.clip(np.searchsorted(t, window.t - _TOLERANCE_S), 0, len(t) - 1)

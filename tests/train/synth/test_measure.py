@@ -60,7 +60,7 @@ class Perceived:
             for clip in range(self.options.clips) if self.options.subject(clip) in self.people
         ]  # fmt: skip
 
-    def window(self, name: str, start: float, end: float, *, inputs: Sequence[object]) -> Window:
+    def window(self, name: str, start: float, end: float, **rest: object) -> Window:
         clip = int(name) - 1
         body = measure(load_avatar(self.options.avatars, self.options.subject(clip)))
         _, performance, scene = stage(self.options, clip, body)
