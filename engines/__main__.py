@@ -90,7 +90,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         def report(share: float) -> None:
             if not bars:
                 bars.append(stack.enter_context(_progress_bar(bundle.manifest.id)))
-                stack.enter_context(ticking(bars[0]))
+                stack.enter_context(ticking(bars[0].refresh))
             bars[0].update(share - bars[0].n)
 
         done = compile_plan(

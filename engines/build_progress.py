@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass
@@ -86,21 +85,14 @@ class BuildProgress:
         return min((phase.num_done + min(part, 1.0)) / phase.num_steps, 1.0)
 
 
-class Bar(Protocol):
-    """What of a progress bar `ticking` needs; tqdm's has it."""
-
-    def refresh(self) -> object:
-        """Show it as it is now."""
-
-
 @contextmanager
-def ticking(bar: Bar, every_s: float = 1.0) -> Iterator[None]:
-    """Its clock goes on inside, also where nothing is reported: TensorRT 8.5 reports nothing."""
+def ticking(refresh: Callable[[], object], every_s: float = 1.0) -> Iterator[None]:
+    """A bar is shown anew inside, also where nothing is reported: TensorRT 8.5 reports nothing."""
     over = threading.Event()
 
     def tick() -> None:
         while not over.wait(every_s):
-            bar.refresh()
+            refresh()
 
     thread = threading.Thread(target=tick, name="ticking", daemon=True)
     thread.start()

@@ -40,7 +40,6 @@ def compile_plan(
     *,
     precision: str | None = None,
     batches: Sequence[int] = BATCHES,
-    cache: PlanCache | None = None,
     report: Callable[[float], None] = lambda share: None,
 ) -> Compiled:
     """Build the plan for one GPU, unless the cache has it already.
@@ -50,7 +49,6 @@ def compile_plan(
         index: of the GPU.
         precision: None takes the fastest that the bundle and this TensorRT have.
         batches: windows in one call, each a size that the plan is tuned for.
-        cache: None takes the user's.
         report: told the share that is done, 0..1: at the beginning, at the end, and between them
             where this TensorRT tells it. Not called for what is in the cache.
 
@@ -62,7 +60,7 @@ def compile_plan(
         GpuError: something happened to the GPU.
         KeyboardInterrupt: after Ctrl-C, once TensorRT has ended.
     """
-    gpu, cache = find_gpu(index), cache or user_plan_cache()
+    gpu, cache = find_gpu(index), user_plan_cache()
     trt = load_tensorrt(gpu.capability)
     sizes = tuple(sorted(set(batches)))
     if not sizes or sizes[0] < 1 or sizes[-1] > _MOST:

@@ -54,7 +54,6 @@ def examine(folder: str | os.PathLike[str] | None = None) -> Iterator[Check]:
     yield _look("ONNX Runtime", _onnxruntime)
     gpu = _look("GPU, driver", lambda: "; ".join(map(str, find_gpus())))
     yield gpu
-    yield _look("CUDA", lambda: find_gpus()[0].driver_text)
     yield _look("TensorRT", lambda: _tensorrt(starts=gpu.state == "ok"))
     yield _look("pycuda", lambda: _pycuda(opens=gpu.state == "ok"))
     yield _look("CUDA graphs", _bindings)

@@ -30,7 +30,6 @@ from engines.tensor_specs import (
 
 __all__ = [
     "RENDERED_PEOPLE",
-    "SCHEMA_VERSION",
     "CropRule",
     "FaceInput",
     "Golden",
@@ -53,7 +52,6 @@ __all__ = [
     "parse_manifest",
 ]
 
-SCHEMA_VERSION = 1
 RENDERED_PEOPLE = "rendered people"
 """How a name of data, and a split of `TaskMetrics`, begins if they show nobody real."""
 

@@ -66,8 +66,6 @@ class SnapshotReader:
         self._feed = feed
         self._num_seen = 0
         self._num_read = feed.num_logged
-        self.num_lost = 0
-        """Predictions and events that were overwritten before this reader came for them."""
 
     def next(self, timeout_s: float) -> Snapshot | None:
         """The newest snapshot that this reader has not seen, or None after `timeout_s` seconds.
@@ -104,9 +102,5 @@ class SnapshotReader:
         return self._feed.num_published > self._num_seen or self._feed.is_finished
 
     def _unread(self) -> list[Prediction | Event]:
-        num_new = self._feed.num_logged - self._num_read
-        lost = num_new - len(self._feed.log)
-        if lost > 0:
-            self.num_lost += lost
-            num_new = len(self._feed.log)
-        return list(self._feed.log)[len(self._feed.log) - num_new :]
+        log = list(self._feed.log)
+        return log[max(len(log) - self.num_waiting, 0) :]

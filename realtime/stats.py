@@ -13,8 +13,8 @@ from realtime.records import Prediction
 T = TypeVar("T")
 R = TypeVar("R")
 
-_FEWEST = 4
-"""Events that a rate is taken over, however rare they are."""
+_FEWEST, _MOST = 4, 1000
+"""Events that a rate is taken over, however rare or frequent they are."""
 _SILENCE = 3.0
 """So many times the usual interval without an event, and at least the span, is a silence."""
 
@@ -25,9 +25,9 @@ class Rate:
     One thread writes, others may read.
     """
 
-    def __init__(self, span_s: float = 3.0, most: int = 1000) -> None:
+    def __init__(self, span_s: float = 3.0) -> None:
         self._span_s = span_s
-        self._times: deque[float] = deque(maxlen=most)
+        self._times: deque[float] = deque(maxlen=_MOST)
 
     def tick(self, now: float) -> None:
         """Count one event at `now` (monotonic s)."""

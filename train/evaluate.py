@@ -159,13 +159,6 @@ def _gestures(clips: Labelled, scored: Sequence[ScoredVideo], manifest: Manifest
     )
 
 
-def spotted(
-    scored: Sequence[ScoredVideo], manifest: Manifest, config: Config
-) -> dict[str, tuple[tuple[Span, ...], tuple[Span, ...]]]:
-    """Video -> `truths_and_events` of it."""
-    return {item.video.id: truths_and_events(item, manifest, config) for item in scored}
-
-
 def truths_and_events(
     item: ScoredVideo, manifest: Manifest, config: Config
 ) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
@@ -178,7 +171,7 @@ def truths_and_events(
 
 
 def _spotting(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) -> SpottingReport:
-    events = spotted(scored, manifest, config)
+    events = {item.video.id: truths_and_events(item, manifest, config) for item in scored}
     pairs = list(events.values())
     return SpottingReport(
         at={iou: spot(pairs, iou=iou) for iou in (0.1, 0.3, 0.5)},

@@ -17,6 +17,8 @@ from sklearn.metrics import (
 Probs = NDArray[np.float32]
 Indices = NDArray[np.intp]
 BINS = 15
+ROUNDS = 500
+"""Of a bootstrap."""
 _LEAST = 1e-12
 """Probability: a class that was ruled out and is true does not make a mean infinite."""
 
@@ -153,8 +155,6 @@ def bootstrap(
     groups: Sequence[str],
     *,
     needs_all: bool = False,
-    rounds: int = 500,
-    seed: int = 0,
 ) -> Interval:
     """A measurement and its percentile interval; whole groups (videos) are drawn, not rows.
 
@@ -164,16 +164,14 @@ def bootstrap(
         labels: [N].
         groups: of the rows.
         needs_all: draws that lack a class are out, as a mean over classes is another one there.
-        rounds: draws.
-        seed: of the draws.
     """
     count = len(np.unique(labels))
     names = np.unique(np.asarray(groups))
     members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     values = []
     known: dict[bytes, float] = {}  # of few videos the same are drawn again and again
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         picks = np.sort(rng.integers(len(names), size=len(names)))
         if (key := picks.tobytes()) not in known:
             drawn = np.concatenate([members[k] for k in picks])

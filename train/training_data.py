@@ -75,14 +75,11 @@ def check_sources(recipe: Recipe, stage: str, sources: Sources) -> None:
     if sources.stores and not any(store.videos("train") for store in sources.stores):
         raise DataError("fit: none of the stores has videos of the split 'train'")
     if not sources.stores and (sources.avatars is None or stage == "fusion"):
-        raise _needs_data(stage)  # fusion learns from perception's errors, which are there
+        # Fusion learns from perception's errors, which are there.
+        raise DataError(
+            f"fit needs --data for the stage {stage}; branches can do with --avatars alone"
+        )
     check_labels(recipe, stage, sources)
-
-
-def _needs_data(stage: str) -> DataError:
-    return DataError(
-        f"fit needs --data for the stage {stage}; branches can do with --avatars alone"
-    )
 
 
 def check_labels(recipe: Recipe, stage: str, sources: Sources) -> None:
@@ -125,8 +122,6 @@ def training_data(
     stores = [store for store in sources.stores if store.videos("train")]
     chosen, windows = training_windows(stores, recipe, sources.hop_s, seed, modality_of(stage))
     made = made_windows(stage, sources.avatars, sources.people, recipe, seed)
-    if not chosen and (made is None or stage == "fusion"):
-        raise _needs_data(stage)
     main = recipe.outputs[0].task if stage != "face" else "emotion"
     weights = balanced(chosen, main, config.balance) if chosen else np.zeros(0)
     if made is not None:

@@ -22,7 +22,7 @@ from engines.compile import find_plan
 from engines.errors import GpuError, PlanTampered
 from engines.gpu import find_gpu
 from engines.load_trt import load_tensorrt
-from engines.plan_cache import PlanCache, user_plan_cache
+from engines.plan_cache import user_plan_cache
 from engines.runtimes import (
     Floats,
     Owner,
@@ -68,14 +68,9 @@ class TrtRuntime(Closing):
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        index: int = 0,
-        *,
-        precision: Precision | None = None,
-        cache: PlanCache | None = None,
+        self, bundle: Bundle, index: int = 0, *, precision: Precision | None = None
     ) -> None:
-        gpu, cache = find_gpu(index), cache or user_plan_cache()
+        gpu, cache = find_gpu(index), user_plan_cache()
         trt = load_tensorrt(gpu.capability)
         key, plan = find_plan(bundle, gpu, trt, precision, cache)
         self.precision: Precision = key.precision  # type: ignore[assignment]  # `find_plan` asked

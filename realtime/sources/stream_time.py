@@ -29,8 +29,6 @@ class StreamTime:
         self._last = 0.0
         self._last_arrived: float | None = None
         self._offset: float | None = None
-        self.num_jumps = 0
-        """New beginnings so far, those of `restart` not among them."""
 
     def restart(self) -> None:
         """The stamps begin anew with the next frame: a clip's next round, one interval later."""
@@ -54,7 +52,6 @@ class StreamTime:
         if pts_s is not None:
             if self._offset is not None and self._is_jump(pts_s + self._offset, passed):
                 self._offset = None
-                self.num_jumps += 1
             if self._offset is None:
                 self._offset = t - pts_s
             t = pts_s + self._offset

@@ -28,13 +28,12 @@ def test_nested_phases_become_one_share_that_only_grows() -> None:
 def test_the_clock_of_a_build_goes_on_while_nothing_is_reported() -> None:
     ticks, enough = [], threading.Event()
 
-    class Clock:
-        def refresh(self) -> None:
-            ticks.append(threading.current_thread().name)
-            if len(ticks) == 3:
-                enough.set()
+    def refresh() -> None:
+        ticks.append(threading.current_thread().name)
+        if len(ticks) == 3:
+            enough.set()
 
-    with ticking(Clock(), every_s=0.01):
+    with ticking(refresh, every_s=0.01):
         assert enough.wait(10)
     seen = len(ticks)
     assert set(ticks) == {"ticking"}

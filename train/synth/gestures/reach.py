@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from train.synth.body import Body
 from train.synth.controls import Controls, HandTrack
 from train.synth.life import bump
 from train.synth.rotations import Floats, frame, mix
@@ -123,7 +122,6 @@ def bent(
     return (float(five[0]), float(five[1]), float(five[2]), float(five[3]), float(five[4]))
 
 
-def incline(c: Controls, body: Body, e: Floats, head: Vector) -> None:
+def incline(c: Controls, e: Floats, head: Vector) -> None:
     """Bow, turn and tilt the head by rad while `e`."""
-    del body
     c.head += e[:, None] * np.array(head, np.float32)

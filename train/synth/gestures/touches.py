@@ -196,7 +196,7 @@ def touch(
         reach(c, hand, e, _clear(body, hand, rest, goal), phase)
     nod, turned, tilt = jittered(rng, way.head, 0.04)
     sign = SIGN[side] if len(sides) == 1 else 0.0
-    incline(c, body, e, (nod, turned * sign, -tilt * sign))
+    incline(c, e, (nod, turned * sign, -tilt * sign))
     c.face["lid_close"] = np.maximum(c.face["lid_close"], np.float32(way.lids) * e**3)
 
 
