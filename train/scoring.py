@@ -160,9 +160,7 @@ def check_split(store: Store, split: str) -> None:
         )
 
 
-def score_videos(
-    scorer: Scorer, store: Store, split: str, hop_s: float, *, limit: int | None = None
-) -> list[ScoredVideo]:
+def score_videos(scorer: Scorer, store: Store, split: str, hop_s: float) -> list[ScoredVideo]:
     """Windows every `hop_s` over the videos of a split, with a progress bar.
 
     Raises:
@@ -170,8 +168,7 @@ def score_videos(
     """
     check_store(store, scorer.manifest)
     check_split(store, split)
-    videos = store.videos(split)[:limit]
-    bar = tqdm(videos, desc=f"score {split}", unit="video", mininterval=1.0)
+    bar = tqdm(store.videos(split), desc=f"score {split}", unit="video", mininterval=1.0)
     return [_score_video(scorer, store, video, hop_s) for video in bar]
 
 

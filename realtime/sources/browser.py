@@ -28,14 +28,9 @@ class BrowserSource(ClosingSource):
     capture thread, `close` by any.
     """
 
-    def __init__(self, name: str = "browser", *, timeout_s: float = 10.0) -> None:
-        """Ready for pictures.
-
-        Args:
-            name: the source's id, e.g. `browser:3`.
-            timeout_s: the longest silence before the viewer counts as lost.
-        """
-        self.id, self.is_live = name, True
+    def __init__(self, *, timeout_s: float = 10.0) -> None:
+        """Ready for pictures; after a silence of `timeout_s` the viewer counts as lost."""
+        self.id, self.is_live = "browser", True
         self.fps: float | None = None
         self.size = (0, 0)
         """That of the first picture, (0, 0) before it; later ones are fitted into it."""
@@ -51,11 +46,11 @@ class BrowserSource(ClosingSource):
         """Pictures that a newer one replaced before they were taken."""
         return self._slot.num_dropped
 
-    def push(self, picture: bytes | Image, t: float) -> None:
+    def push(self, jpeg: bytes, t: float) -> None:
         """Hand in a picture; after `close` it is ignored.
 
         Args:
-            picture: a JPEG (at most 4 MB and 1920x1200), or uint8 [H, W, 3] RGB.
+            jpeg: at most 4 MB and 1920x1200 px.
             t: when it was taken, in seconds of the page's own clock.
 
         Raises:
@@ -64,7 +59,7 @@ class BrowserSource(ClosingSource):
         arrived = time.monotonic()
         if not math.isfinite(t):
             raise SourceError(f"{self.id}: a picture's time must be a finite number, got {t}")
-        image = _decode(picture, self.id) if isinstance(picture, bytes) else _checked(picture)
+        image = _decode(jpeg, self.id)
         if self._index == 0:
             self.size = (image.shape[1], image.shape[0])
         frame = Frame(
@@ -96,20 +91,6 @@ class BrowserSource(ClosingSource):
         self._slot.close()
 
 
-def _checked(image: Image) -> Image:
-    is_rgb = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
-    if not is_rgb or min(image.shape[:2]) < MIN_SIDE or _area(image.shape) > MAX_PIXELS:
-        raise SourceError(
-            f"A picture must be uint8 [H, W, 3] RGB, at least {MIN_SIDE}x{MIN_SIDE} and at most "
-            f"1920x1200 px, got {image.dtype} {list(image.shape)}"
-        )
-    return image.copy()
-
-
-def _area(shape: tuple[int, ...]) -> int:
-    return shape[0] * shape[1]
-
-
 def _decode(jpeg: bytes, source: str) -> Image:
     if len(jpeg) > MAX_BYTES:
         raise SourceError(f"{source}: a picture of {len(jpeg)} bytes is too big (4 MB at most)")
@@ -118,7 +99,7 @@ def _decode(jpeg: bytes, source: str) -> Image:
         raise SourceError(
             f"{source}: expected a whole JPEG, got {len(jpeg)} bytes of something else"
         )
-    if _area(shape) > MAX_PIXELS or min(shape) < MIN_SIDE:
+    if shape[0] * shape[1] > MAX_PIXELS or min(shape) < MIN_SIDE:
         raise SourceError(
             f"{source}: a picture of {shape[1]}x{shape[0]} px is not accepted "
             f"({MIN_SIDE}x{MIN_SIDE} to 1920x1200)"

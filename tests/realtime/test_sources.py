@@ -65,5 +65,5 @@ def test_the_test_pattern_without_an_end_goes_on_until_it_is_closed() -> None:
 
 
 def test_a_browser_is_a_source() -> None:
-    source: Source = BrowserSource("browser:1")
+    source: Source = BrowserSource()
     assert source.is_live

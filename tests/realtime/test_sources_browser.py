@@ -16,20 +16,13 @@ def jpeg(index: int = 0, size: tuple[int, int] = (160, 120)) -> bytes:
 
 
 def test_a_pushed_jpeg_comes_out_as_an_rgb_frame() -> None:
-    source = BrowserSource("browser:1")
+    source = BrowserSource()
     begin = time.monotonic()
     source.push(jpeg(), 1234.5)
     frame = next(source)
-    assert (frame.source, frame.index, frame.t, source.size) == ("browser:1", 0, 0.0, (160, 120))
+    assert (frame.source, frame.index, frame.t, source.size) == ("browser", 0, 0.0, (160, 120))
     assert begin <= frame.arrived <= time.monotonic()
     assert np.abs(frame.image.astype(int) - picture(0)).mean() < 6
-
-
-def test_an_rgb_array_is_copied() -> None:
-    source, array = BrowserSource(), picture(0)
-    source.push(array, 0.0)
-    array[:] = 0
-    assert (next(source).image == picture(0)).all()
 
 
 def test_the_newest_wins_and_times_increase_whatever_the_page_says() -> None:
@@ -68,14 +61,10 @@ HUGE[_SIZE_AT : _SIZE_AT + 4] = b"\xff\xff\xff\xff"
         (bytes(HUGE), "65535x65535 px is not accepted"),
         (jpeg(size=(2400, 1400)), "2400x1400 px is not accepted"),
         (jpeg() + bytes(5 * 2**20), "too big"),
-        (np.zeros((120, 160), np.uint8), "uint8"),
-        (np.zeros((120, 160, 3), np.float32), "uint8"),
-        (np.zeros((4, 4, 3), np.uint8), "at least 16x16"),
+        (jpeg(size=(8, 8)), "8x8 px is not accepted"),
     ],
 )
-def test_a_bad_picture_is_refused_to_who_pushes_it(
-    picture: bytes | np.ndarray, reason: str
-) -> None:
+def test_a_bad_picture_is_refused_to_who_pushes_it(picture: bytes, reason: str) -> None:
     source = BrowserSource(timeout_s=0.05)
     with pytest.raises(SourceError, match=reason) as caught:
         source.push(picture, 0.0)

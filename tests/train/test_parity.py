@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.train.parity import reference
-from train.models.agcn import AGCN, KINETICS18_EDGES, NTU25_EDGES, AGCNConfig
+from train.models.agcn import AGCN, NTU25_EDGES, AGCNConfig, Edges
 from train.models.mvit import MViT, mvit_v2_s
 from train.models.pretrained import load_public
 from train.models.swinface import SwinFace, SwinFaceConfig, swinface_expression
@@ -59,15 +59,17 @@ def test_mvit_equals_torchvisions(mvit: MViT, name: str) -> None:
     assert got["norm"].shape == (1, 1 + t * h * w, mvit.out_dim)
 
 
+def _graph_of(fixture: str) -> Edges:
+    return tuple((c, p) for c, p in reference.fixture(fixture)["graph"]["inward"])
+
+
 AGCN_FIXTURES = {
     "agcn_ntu25_m2": AGCNConfig(NTU25_EDGES, 25, num_classes=60, num_persons=2),
     "agcn_ntu25_m1": AGCNConfig(NTU25_EDGES, 25, num_classes=60),
-    "agcn_kinetics18_m2": AGCNConfig(KINETICS18_EDGES, 18, num_classes=400, num_persons=2),
-    "agcn_imigue22_m1": AGCNConfig(
-        tuple((c, p) for c, p in reference.fixture("agcn_imigue22_m1")["graph"]["inward"]),
-        22,
-        num_classes=32,
+    "agcn_kinetics18_m2": AGCNConfig(
+        _graph_of("agcn_kinetics18_m2"), 18, num_classes=400, num_persons=2
     ),
+    "agcn_imigue22_m1": AGCNConfig(_graph_of("agcn_imigue22_m1"), 22, num_classes=32),
 }
 AGCN_CASES = [(name, case) for name in AGCN_FIXTURES for case in reference.fixture(name)["cases"]]
 

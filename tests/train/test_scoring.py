@@ -85,7 +85,7 @@ def test_a_bundle_scores_a_video_as_the_live_loop_does(
     """The same seconds, once from the store and once from the clip through the runtime's loop."""
     config = Config(hop_s=0.5)
     with bundle_scorer(bundle, "ort") as scorer:
-        scored = score_videos(scorer, store, "test", config.hop_s, limit=1)[0]
+        scored = score_videos(scorer, store, "test", config.hop_s)[0]
         stored_events = live_events(scored, scorer.manifest, config, "micro_gesture")
     video = VIDEOS[0]
     stamps = [k / RATE_HZ for k in range(round(video.seconds * RATE_HZ))]

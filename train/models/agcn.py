@@ -34,14 +34,6 @@ _NTU25_ONE_BASED = (
 )
 NTU25_EDGES: Edges = tuple((child - 1, parent - 1) for child, parent in _NTU25_ONE_BASED)
 """The graph that the public NTU RGB+D weights were trained with; other libraries use (22, 8)."""
-NTU25_PARENTS = tuple(dict(NTU25_EDGES).get(joint, joint) for joint in range(25))
-KINETICS18_EDGES: Edges = (
-    *((4, 3), (3, 2), (7, 6), (6, 5), (13, 12), (12, 11), (10, 9), (9, 8), (11, 5), (8, 2)),
-    *((5, 1), (2, 1), (0, 1), (15, 0), (14, 0), (17, 15), (16, 14)),
-)
-"""OpenPose's 18 joints; the neck (1) is the root."""
-KINETICS18_PARENTS = (0, 0, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15)
-"""For `bones`; here the neck hangs on the nose, in the graph the nose on the neck."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +66,6 @@ class AGCNConfig:
             raise ValueError(f"temporal_kernel must be odd, got {self.temporal_kernel}")
         if any(not 0 <= joint < self.num_joints for edge in self.edges for joint in edge):
             raise ValueError(f"An edge leaves the {self.num_joints} joints: {self.edges}")
-
-    def token_frames(self, frames: int) -> int:
-        """T' of `AGCN.features` for clips of this many frames."""
-        for stride in self.strides:
-            frames = -(-frames // stride)
-        return frames
 
 
 def adjacency(edges: Edges, num_joints: int) -> Tensor:
@@ -209,7 +195,7 @@ class AGCN(nn.Module):
     def features(self, x_NCTV: Tensor) -> Tensor:
         """[N, out_dim, T', V] of one person's clips float [N, C, T, V].
 
-        T' is `config.token_frames(T)`.
+        T' is T over the product of the strides, rounded up.
 
         Raises:
             ValueError: the network was built for several persons, whose input norm needs them all.
