@@ -113,3 +113,9 @@ class GpuLost(GpuError):
     """The GPU is gone, or in a state that only a new process cures."""
 
     short = "GPU lost"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, at most 160 characters."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__

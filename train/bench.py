@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from engines.bench import processor_name, stand_in_window
 from engines.bundle import Bundle, load_bundle
 from engines.engine import Engine
-from engines.errors import RuntimeUnavailable
+from engines.errors import RuntimeUnavailable, first_line
 from engines.preprocess import preprocess
-from engines.runtimes import first_line
 from engines.side_by_side import Absent, on_each
 from engines.tensor_specs import Feeds
 from engines.verify import verify

@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle
-from engines.errors import GpuError, GraphMismatch, LibraryMissing, NoGpu, RuntimeUnavailable
+from engines.errors import (
+    GpuError,
+    GraphMismatch,
+    LibraryMissing,
+    NoGpu,
+    RuntimeUnavailable,
+    first_line,
+)
 from engines.gpu import find_gpus
 from engines.tensor_specs import Feeds
 
@@ -159,12 +166,6 @@ def _open_best(bundle: Bundle, precision: Precision | None) -> Runtime:
     if unused:
         runtime.description += f" (GPU not used: {unused})"
     return runtime
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, at most 160 characters."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
 
 
 def _open(bundle: Bundle, kind: str, index: int, precision: Precision | None) -> Runtime:

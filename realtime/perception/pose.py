@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from engines.closing import Closing
+from engines.errors import first_line
 from engines.skeleton import MEDIAPIPE33
 from realtime.errors import PerceptionError
 from realtime.perception.quiet import quiet_mediapipe
@@ -133,10 +134,9 @@ class PoseEstimator(Closing):
             with quiet_mediapipe():
                 return tasks.vision.PoseLandmarker.create_from_options(options)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise PerceptionError(
                 f"{self._model} cannot be used as a pose model: give a .task file of MediaPipe's "
-                f"Pose Landmarker ({reason})"
+                f"Pose Landmarker ({first_line(error)})"
             ) from None
 
 
