@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import TellsError
+from train.avatar_names import made_people, person
 from train.cli import Subparsers
-from train.cli.avatar_names import made_people, person
 from train.cli.bounds import check_number, check_seed
 from train.cli.needs import RECIPE_NAMES, require
 from train.cli.stage_settings import stage_settings

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from engines.errors import TellsError
+from train.avatar_names import everyone, person
 from train.cli import Subparsers
-from train.cli.avatar_names import everyone, person
 from train.cli.bounds import check_number, check_seed
 from train.cli.needs import require
 

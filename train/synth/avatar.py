@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from pygltflib import GLTF2
 
 from engines.errors import TellsError
+from train.avatar_names import AVATARS
 
 Floats = NDArray[np.float32]
-AVATARS = ("f001", "f003", "f005", "f009", "m002", "m006", "m017")
-"""Women and men of Rocketbox; f001 has 175 blend shapes besides the facial bones that all have."""
 _ORIGIN = (
     "the avatars are from Microsoft Rocketbox (MIT), github.com/microsoft/Microsoft-Rocketbox, "
     "as GLB with JPEG textures"

@@ -5,13 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.cli.avatar_names import PEOPLE
-from train.synth.avatar import AVATARS, AvatarError, load_avatar
+from train.avatar_names import AVATARS
+from train.synth.avatar import AvatarError, load_avatar
 from train.synth.body import Body, skin_matrices
-
-
-def test_the_command_line_offers_every_avatar() -> None:
-    assert PEOPLE == AVATARS
 
 
 def test_every_avatar_is_there(avatars: Path) -> None:

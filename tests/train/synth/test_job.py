@@ -18,7 +18,6 @@ from tests.train.synth import faulty_workers
 from train.annotations import DataError, cues_beside
 from train.imigue import read_layout_a, read_layout_b
 from train.synth import job
-from train.synth.avatar import AVATARS
 from train.synth.body import Body
 from train.synth.job import synthesise
 from train.synth.scene import SHOWN_CM
@@ -232,12 +231,6 @@ def test_strangers_are_others_in_most_videos_and_nearer_in_some(
     faces = [m.bones[0, man.bone("MNose"), :3, 3] - m.bones[0, man.bone("Head"), :3, 3]
              for pair in moves for m in pair]  # fmt: skip
     assert np.linalg.norm(faces[1] - faces[0]) > 0.05  # other features, too
-
-
-def test_every_avatar_can_be_asked_for() -> None:
-    from train.cli.avatar_names import PEOPLE
-
-    assert PEOPLE == AVATARS
 
 
 def test_frames_differ_over_time(rendered: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.train.synth.performances import END, LENGTH, RATE_HZ, START
-from train.synth.avatar import AVATARS, load_avatar
+from train.avatar_names import AVATARS
+from train.synth.avatar import load_avatar
 from train.synth.body import Body, measure, skin_matrices
 from train.synth.controls import Controls
 from train.synth.faces import NEGATIVE, POSITIVE, draw_features

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import missing
 from train.__main__ import main
-from train.cli.avatar_names import PEOPLE, everyone, person
+from train.avatar_names import AVATARS, everyone, person
 from train.cli.fit import _people
 from train.synth.avatar import Avatar, load_avatar
 from train.synth.body import Body, measure, skin_matrices
@@ -136,7 +136,7 @@ def test_a_seed_makes_the_same_people_and_those_there_stay(
 
 
 def test_whoever_was_made_can_be_asked_for(tmp_path: Path) -> None:
-    assert everyone(tmp_path) == PEOPLE
+    assert everyone(tmp_path) == AVATARS
     for name in ("h0002", "h0001", "m002", "hat"):
         (tmp_path / f"{name}.glb").touch()
     assert everyone(tmp_path) == ("m002", "h0001", "h0002")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from train.__main__ import main
+from train.avatar_names import AVATARS
 from train.cli import synth
-from train.cli.avatar_names import PEOPLE
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -141,7 +141,7 @@ def test_options_that_are_repeated_add_up(tmp_path: Path) -> None:
         return people
 
     assert split("--people", "f001", "--people", "m002") == {"f001": "train", "m002": "train"}
-    assert list(split()) == list(PEOPLE)
+    assert list(split()) == list(AVATARS)
     assert {name for name, where in split().items() if where == "test"} == {"f009", "m006"}
     tested = split("--test", "f001", "--test", "m002", "--validate")
     assert {name for name, where in tested.items() if where == "test"} == {"f001", "m002"}
