@@ -25,23 +25,25 @@ from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES, UNLABELLED
 from train.truth_file import with_truth
 
 SplitName = Literal["original", "emotion", "miga"]
-RAW_ILLUSTRATIVE = 99
+_RAW_ILLUSTRATIVE = 99
 EMPTY_SKELETONS = frozenset({218, 319, 347, 348})
 """Videos whose distributed skeletons are empty; their pictures are used all the same."""
-_CLASSES = {index + 1: index for index in range(ILLUSTRATIVE)} | {RAW_ILLUSTRATIVE: ILLUSTRATIVE}
-_A_FOLDERS = {
+_CLASSES = {index + 1: index for index in range(ILLUSTRATIVE)} | {_RAW_ILLUSTRATIVE: ILLUSTRATIVE}
+A_FOLDERS = {
     "train": ("imigue_data_phase1/datasets/imigue_skeleton_train",
               "imigue_rgb_phase1/train_data"),
     "val": ("imigue_data_phase1/datasets/imigue_skeleton_validate",
             "imigue_rgb_phase1/validation_data"),
     "test": ("imigue_data_phase2/imigue_skeleton_test", "imigue_rgb_phase2"),
 }  # fmt: skip
-_B_VIDEOS = (
-    "iMiGUE_RGB_Phase1/imigue_rgb_train",
-    "iMiGUE_RGB_Phase1/imigue_rgb_validate",
-    "iMiGUE_RGB_Phase2/imigue_rgb_test",
-)
-_B_COLUMNS = {"video_id", "class", "start_frame", "end_frame", "subject_id", "win_or_lose"}
+"""Of layout A, split -> folders of labels and of videos."""
+B_FOLDERS = {
+    "train": "iMiGUE_RGB_Phase1/imigue_rgb_train",
+    "val": "iMiGUE_RGB_Phase1/imigue_rgb_validate",
+    "test": "iMiGUE_RGB_Phase2/imigue_rgb_test",
+}
+"""Of layout B, in whose phases of the challenge videos lie: its own splits are others."""
+B_COLUMNS = ("video_id", "class", "start_frame", "end_frame", "subject_id", "win_or_lose")
 _RESULTS = {"win": EMOTIONS.index("positive"), "lose": EMOTIONS.index("negative")}
 
 
@@ -63,7 +65,7 @@ def read_layout_a(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -
     is_rendered = (root / RENDERED).is_dir()
     skips, known = Skips(), set()
     videos: dict[str, Video] = {}
-    for split, (labels, pictures) in _A_FOLDERS.items():
+    for split, (labels, pictures) in A_FOLDERS.items():
         for name in sorted({*_numbers(root / labels), *_numbers(root / pictures)}):
             known.add(name)
             path = root / pictures / name / f"{name}.mp4"
@@ -116,7 +118,7 @@ def read_layout_b(
     skips = Skips()
     videos: dict[str, Video] = {}
     for name, entry in sorted(_read_b_table(table).items()):
-        paths = [root / folder / name / f"{name}.mp4" for folder in _B_VIDEOS]
+        paths = [root / folder / name / f"{name}.mp4" for folder in B_FOLDERS.values()]
         path = next((p for p in paths if p.exists()), None)
         where = _SPLITS[split](int(name), entry.subject)
         if where is None:
@@ -132,6 +134,11 @@ def read_layout_b(
                 name, path, where, entry.subject, segments, entry.emotion, len(entry.rows)
             )  # fmt: skip
     return _corpus(f"layout B, split {split}", root, videos, skips, frame_shift)
+
+
+def raw_class(label: int) -> int:
+    """iMiGUE's own number of a class: 1 to 31, and 99 for illustrative movements."""
+    return _RAW_ILLUSTRATIVE if label == ILLUSTRATIVE else label + 1
 
 
 def layout_of(root: Path) -> Literal["A", "B"] | None:
@@ -150,7 +157,7 @@ class _Entry:
 
 def _counting(shift: int) -> Counting:
     return Counting(
-        _CLASSES, f"a class of 1 to {ILLUSTRATIVE}, or {RAW_ILLUSTRATIVE}", 0, shift
+        _CLASSES, f"a class of 1 to {ILLUSTRATIVE}, or {_RAW_ILLUSTRATIVE}", 0, shift
     )  # fmt: skip
 
 
@@ -172,10 +179,10 @@ def _note_oddities(
 def _read_b_table(table: Path) -> dict[str, _Entry]:
     content = list(read_csv(table))
     header = content[0][1] if content else []
-    missing = sorted(_B_COLUMNS - set(header))
+    missing = sorted(set(B_COLUMNS) - set(header))
     if missing:
         raise DataError(f"{table}: expected the columns {', '.join(missing)}, they are not there")
-    at = {column: header.index(column) for column in _B_COLUMNS}
+    at = {column: header.index(column) for column in B_COLUMNS}
     out: dict[str, _Entry] = {}
     for line, cells in content[1:]:
         if len(cells) != len(header):

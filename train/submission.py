@@ -7,8 +7,9 @@ from pathlib import Path
 from engines.manifest import Manifest
 from realtime.config import Config
 from train.annotations import DataError
+from train.imigue import raw_class
 from train.judged import GESTURE, cut_out, emotion_of, rows_of
-from train.labels import EMOTIONS, ILLUSTRATIVE
+from train.labels import EMOTIONS
 from train.scoring import ScoredVideo, live_events
 from train.store import Store
 
@@ -48,9 +49,8 @@ def recognition(
         t = store.times(item.video.id)
         rows = []
         for event in live_events(item, manifest, config, GESTURE):
-            raw = 99 if event.label == ILLUSTRATIVE else event.label + 1
             frames = [int(abs(t - at).argmin()) for at in (event.start, event.end)]
-            rows.append((raw, *frames))
+            rows.append((raw_class(event.label), *frames))
         _write(folder / f"{item.video.id}_prediction.csv", rows)
         total += len(rows)
     return total

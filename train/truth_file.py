@@ -15,7 +15,7 @@ from train.labels import EMOTIONS
 
 TRUTH_FILE = "tells_truth.csv"
 TRUTH_COLUMNS = ("video_id", "subject", "emotion")
-_WITH_SPLIT = ("video_id", "split", "subject", "emotion")
+TRUTH_WITH_SPLIT = ("video_id", "split", "subject", "emotion")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _rows(path: Path) -> dict[str, _Row]:
     """By the video's name."""
     lines = list(read_csv(path))
     columns = tuple(lines[0][1]) if lines else ()
-    if columns not in (TRUTH_COLUMNS, _WITH_SPLIT):
+    if columns not in (TRUTH_COLUMNS, TRUTH_WITH_SPLIT):
         got = ",".join(columns) or "nothing"
         raise DataError(f"{path}: expected {','.join(TRUTH_COLUMNS)}, got {got}")
     out: dict[str, _Row] = {}
@@ -77,7 +77,7 @@ def _rows(path: Path) -> dict[str, _Row]:
                 f"{path}, line {line}: expected {','.join(columns)} with an emotion of "
                 f"{' or '.join(EMOTIONS)}, got {','.join(cells)}"
             )
-        name, split = _padded(cells[0]), cells[1] if columns == _WITH_SPLIT else ""
+        name, split = _padded(cells[0]), cells[1] if columns == TRUTH_WITH_SPLIT else ""
         if name in out:
             raise DataError(
                 f"{path}, line {line}: expected one row a video, got {name} again (line "

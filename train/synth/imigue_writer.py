@@ -14,39 +14,23 @@ from typing import Literal
 import numpy as np
 from openpyxl import Workbook
 
+from realtime.truth import COLUMNS
 from train.annotations import Video
+from train.imigue import A_FOLDERS, B_COLUMNS, B_FOLDERS, raw_class
 from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 from train.synth.performance import Performance
 from train.synth.rotations import Floats
+from train.truth_file import TRUTH_FILE, TRUTH_WITH_SPLIT
 
 LayoutName = Literal["A", "B"]
-TRUTH_FILE = "tells_truth.csv"
-TRUTH_COLUMNS = ("video_id", "split", "subject", "emotion")
-SCRIPT_COLUMNS = ("task", "label", "start_s", "end_s")
 B_LABELS = Path("Label") / "labels_20200831.csv"
-B_COLUMNS = ("video_id", "class", "start_frame", "end_frame", "subject_id", "win_or_lose")
-_A_VIDEO = {
-    "train": "imigue_rgb_phase1/train_data",
-    "val": "imigue_rgb_phase1/validation_data",
-    "test": "imigue_rgb_phase2",
-}
-_A_SKELETON = {
-    "train": "imigue_data_phase1/datasets/imigue_skeleton_train",
-    "val": "imigue_data_phase1/datasets/imigue_skeleton_validate",
-    "test": "imigue_data_phase2/imigue_skeleton_test",
-}
-_B_VIDEO = {
-    "train": "iMiGUE_RGB_Phase1/imigue_rgb_train",
-    "val": "iMiGUE_RGB_Phase1/imigue_rgb_validate",
-    "test": "iMiGUE_RGB_Phase2/imigue_rgb_test",
-}
 _RESULT = {"positive": "Win", "negative": "Lose"}
 _TIPS = (4, 8, 12, 16, 20)
 
 
 def video_path(root: Path, layout: LayoutName, split: str, name: str) -> Path:
     """Where the MP4 of a video belongs; `name` is its number, four digits."""
-    folder = (_A_VIDEO if layout == "A" else _B_VIDEO)[split]
+    folder = A_FOLDERS[split][1] if layout == "A" else B_FOLDERS[split]
     return root / folder / name / f"{name}.mp4"
 
 
@@ -67,7 +51,7 @@ def write_annotations(
     """
     name = video.id
     if layout == "A":
-        folder = root / _A_SKELETON[video.split] / name
+        folder = root / A_FOLDERS[video.split][0] / name
         rows = [(raw_class(s.label), s.start, s.end) for s in video.segments]
         _write_csv(folder / f"{name}_label.csv", rows)
         _write_csv(folder / f"{name}_light_hand.csv", _light_hand(keypoints))
@@ -97,7 +81,7 @@ def write_script(path: Path, performance: Performance) -> None:
     ]  # fmt: skip
     if performance.emotion is not None:
         rows.append(("emotion", EMOTIONS[performance.emotion], 0.0, round(float(t[-1]), 2)))
-    _write_csv(path, [SCRIPT_COLUMNS, *rows])
+    _write_csv(path, [COLUMNS, *rows])
 
 
 def write_summary(root: Path, layout: LayoutName, videos: Sequence[Video]) -> None:
@@ -107,18 +91,13 @@ def write_summary(root: Path, layout: LayoutName, videos: Sequence[Video]) -> No
             (v.id, v.split, v.subject, "" if v.emotion is None else EMOTIONS[v.emotion])
             for v in videos
         ]
-        _write_csv(root / TRUTH_FILE, [TRUTH_COLUMNS, *rows])
+        _write_csv(root / TRUTH_FILE, [TRUTH_WITH_SPLIT, *rows])
         return
     table: list[tuple[object, ...]] = [B_COLUMNS]
     for v in videos:
         result = "" if v.emotion is None else _RESULT[EMOTIONS[v.emotion]]
         table += [(v.id, raw_class(s.label), s.start, s.end, v.subject, result) for s in v.segments]
     _write_csv(root / B_LABELS, table)
-
-
-def raw_class(label: int) -> int:
-    """iMiGUE's own number of a class: 1 to 31, and 99 for illustrative movements."""
-    return 99 if label == ILLUSTRATIVE else label + 1
 
 
 def _light_hand(keypoints: Floats) -> Iterable[Sequence[object]]:

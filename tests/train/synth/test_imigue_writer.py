@@ -8,11 +8,10 @@ import pytest
 from openpyxl import load_workbook
 
 from train.annotations import Segment, Video
-from train.imigue import read_layout_a, read_layout_b
+from train.imigue import raw_class, read_layout_a, read_layout_b
 from train.labels import ILLUSTRATIVE
 from train.synth.imigue_writer import (
     LayoutName,
-    raw_class,
     video_path,
     write_annotations,
     write_script,
