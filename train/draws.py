@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Draw = tuple[int, int]
 """(number of the draw, index of the example)."""
 Made: TypeAlias = "MotionDataset | FaceDataset | SceneDataset"
-_ENDLESS = 2**31 - 1
 
 
 class Draws(Sampler[list[Draw]]):
@@ -76,7 +75,7 @@ class Drawn(Dataset[tuple[Feeds, Labels]]):
         number, index = draw
         if index >= self._count:
             assert self._made is not None
-            return self._made[number % len(self._made)]
+            return self._made[number]
         assert self._windows is not None
         k = int(np.searchsorted(self._windows.cumulative_sizes, index, side="right"))
         before = self._windows.cumulative_sizes[k - 1] if k else 0
@@ -148,11 +147,11 @@ def made_windows(
     if avatars is None:
         return None
     if stage == "pose":
-        return MotionDataset(avatars, names, recipe, _ENDLESS, seed)
+        return MotionDataset(avatars, names, recipe, seed)
     from train.face_dataset import FaceDataset  # brings OpenGL
     from train.scene_dataset import SceneDataset
 
     if stage == "face":
-        return FaceDataset(avatars, names, recipe, _ENDLESS, seed)
+        return FaceDataset(avatars, names, recipe, seed)
     only = None if stage == "fusion" else stage
-    return SceneDataset(avatars, names, recipe, _ENDLESS, seed, only=only)
+    return SceneDataset(avatars, names, recipe, seed, only=only)

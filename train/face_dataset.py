@@ -69,10 +69,8 @@ _STRETCH = 0.05
 class FaceDataset(Dataset[tuple[Feeds, Labels]]):
     """Windows of face crops alone. Each process that makes them has a renderer of its own."""
 
-    def __init__(
-        self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int
-    ) -> None:
-        """As many windows as `length`.
+    def __init__(self, avatars: Path, names: tuple[str, ...], recipe: Recipe, seed: int) -> None:
+        """Windows without end.
 
         Raises:
             AvatarError: an avatar is missing.
@@ -86,12 +84,9 @@ class FaceDataset(Dataset[tuple[Feeds, Labels]]):
             manifest, inputs=(self._face,), perception=perception, window=window
         )
         self._tasks = tuple(output.task for output in recipe.outputs)
-        self._length, self._seed = length, seed
+        self._seed = seed
         self._renderer: Renderer | None = None
         self._shown = Kept(self._shoot, AMONG)
-
-    def __len__(self) -> int:
-        return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
         window, emotion, places = self._shown(turn(draw, _TIMES, AMONG))

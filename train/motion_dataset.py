@@ -31,10 +31,8 @@ _TAKES = 32
 class MotionDataset(Dataset[tuple[Feeds, Labels]]):
     """Windows of poses alone."""
 
-    def __init__(
-        self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int
-    ) -> None:
-        """As many windows as `length`.
+    def __init__(self, avatars: Path, names: tuple[str, ...], recipe: Recipe, seed: int) -> None:
+        """Windows without end.
 
         Raises:
             AvatarError: an avatar is missing.
@@ -47,12 +45,9 @@ class MotionDataset(Dataset[tuple[Feeds, Labels]]):
         perception = replace(manifest.perception, storage=(1, 1), face_size=1)
         self._manifest = replace(manifest, inputs=pose, perception=perception)
         self._tasks = tuple(output.task for output in recipe.outputs)
-        self._length, self._seed = length, seed
+        self._seed = seed
         self._estimator = load_estimator()
         self._take = Kept(self._perform, 2 * _TAKES)
-
-    def __len__(self) -> int:
-        return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
         take = self._take(turn(draw, _WINDOWS, _TAKES))

@@ -75,16 +75,15 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
     """Windows of people in rooms. Each process that makes them has renderers of its own."""
 
     def __init__(
-        self, avatars: Path, names: tuple[str, ...], recipe: Recipe, length: int, seed: int,
+        self, avatars: Path, names: tuple[str, ...], recipe: Recipe, seed: int,
         *, only: str | None = "rgb",
     ) -> None:  # fmt: skip
-        """As many windows as `length`.
+        """Windows without end.
 
         Args:
             avatars: the folder of the avatars.
             names: who of them.
             recipe: says how tensors are made.
-            length: how many windows.
             seed: of everything.
             only: "rgb" for the region, "hand" for the hands, each with its `PLACES`; None for all
                 inputs.
@@ -102,13 +101,10 @@ class SceneDataset(Dataset[tuple[Feeds, Labels]]):
         self._manifest = manifest
         self._tasks = tuple(output.task for output in recipe.outputs)
         self._cues = unknown_cues(recipe.net) if only is None else {}
-        self._length, self._seed = length, seed
+        self._seed = seed
         self._photographer = Photographer(manifest, None if self._placed else load_estimator())
         self._shown = Kept(self._shoot, AMONG)
         self._take = Kept(self._perform, 2 * _TAKES)
-
-    def __len__(self) -> int:
-        return self._length
 
     def __getitem__(self, draw: int) -> tuple[Feeds, Labels]:
         made = self._shown(turn(draw, _TIMES, AMONG))

@@ -126,7 +126,7 @@ def test_made_windows_know_the_cues_of_the_pictures_that_they_have(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("train.augment._LOST", 0.0)  # see test_scene_dataset
-    dataset = SceneDataset(shared / "avatars", ("f003",), demo(), 3 * AMONG, 3, only=None)
+    dataset = SceneDataset(shared / "avatars", ("f003",), demo(), 3, only=None)
     differing = 0
     for k in range(6):
         one, another = dataset[k], dataset[k + AMONG]  # the same shot, mirrored or not

@@ -17,11 +17,10 @@ NAMES = ("m002",)
 
 @pytest.fixture(scope="module")
 def dataset(shared: Path) -> MotionDataset:
-    return MotionDataset(shared / "avatars", NAMES, tiny(), 100, 7)
+    return MotionDataset(shared / "avatars", NAMES, tiny(), 7)
 
 
 def test_an_example_has_the_shapes_of_the_recipe(dataset: MotionDataset) -> None:
-    assert len(dataset) == 100
     feeds, labels = dataset[0]
     pose = [spec for spec in tiny().inputs if isinstance(spec, PoseInput)]
     assert {name: tuple(value.shape) for name, value in feeds.items()} == {
@@ -36,9 +35,9 @@ def test_an_example_has_the_shapes_of_the_recipe(dataset: MotionDataset) -> None
 
 
 def test_an_example_follows_from_seed_and_draw_alone(dataset: MotionDataset, shared: Path) -> None:
-    later = MotionDataset(shared / "avatars", NAMES, tiny(), 100, 7)
+    later = MotionDataset(shared / "avatars", NAMES, tiny(), 7)
     copied = pickle.loads(pickle.dumps(dataset))  # as a loader's worker gets it
-    other = MotionDataset(shared / "avatars", NAMES, tiny(), 100, 8)
+    other = MotionDataset(shared / "avatars", NAMES, tiny(), 8)
     expected, label = dataset[41]
     for again in (later, copied):
         feeds, same = again[41]
@@ -57,4 +56,4 @@ def test_draws_differ_in_movement_and_class(dataset: MotionDataset) -> None:
 
 def test_a_missing_avatar_is_named(tmp_path: Path) -> None:
     with pytest.raises(AvatarError, match=r"m002\.glb"):
-        MotionDataset(tmp_path, NAMES, tiny(), 1, 0)
+        MotionDataset(tmp_path, NAMES, tiny(), 0)

@@ -26,12 +26,12 @@ NAMES = ("m002", "f003")
 
 @pytest.fixture(scope="module")
 def dataset(shared: Path) -> SceneDataset:
-    return SceneDataset(shared / "avatars", NAMES, demo(), 10_000, 3)
+    return SceneDataset(shared / "avatars", NAMES, demo(), 3)
 
 
 @pytest.fixture(scope="module")
 def whole(shared: Path) -> SceneDataset:
-    return SceneDataset(shared / "avatars", NAMES, demo(), 10_000, 3, only=None)
+    return SceneDataset(shared / "avatars", NAMES, demo(), 3, only=None)
 
 
 def test_an_example_has_pictures_and_places(dataset: SceneDataset) -> None:
@@ -83,7 +83,7 @@ def test_of_a_hand_that_is_lost_nothing_is_known(
 
 
 def test_hands_alone_come_with_the_places_in_their_pictures(shared: Path) -> None:
-    alone = SceneDataset(shared / "avatars", NAMES, demo(), 99, 3, only="hand")
+    alone = SceneDataset(shared / "avatars", NAMES, demo(), 3, only="hand")
     feeds = [alone[k][0] for k in range(6)]
     places = torch.stack([alone[k][1][PLACES] for k in range(6)])
     assert all(set(some) == {"hand", "hand_mask"} for some in feeds)
@@ -105,8 +105,8 @@ def test_gestures_and_background_occur(dataset: SceneDataset) -> None:
 
 
 def test_an_example_follows_from_seed_and_draw_alone(dataset: SceneDataset, shared: Path) -> None:
-    copied = pickle.loads(pickle.dumps(SceneDataset(shared / "avatars", NAMES, demo(), 99, 3)))
-    other = SceneDataset(shared / "avatars", NAMES, demo(), 99, 4)
+    copied = pickle.loads(pickle.dumps(SceneDataset(shared / "avatars", NAMES, demo(), 3)))
+    other = SceneDataset(shared / "avatars", NAMES, demo(), 4)
     dataset[8]  # another person before the camera in between
     expected, label = dataset[7]
     feeds, same = copied[7]
@@ -152,4 +152,4 @@ def test_what_is_cut_at_once_is_what_perception_cuts_out_of_the_whole_picture(
 
 def test_a_missing_avatar_is_named(tmp_path: Path) -> None:
     with pytest.raises(AvatarError, match=r"m002\.glb"):
-        SceneDataset(tmp_path, NAMES, demo(), 10, 0)
+        SceneDataset(tmp_path, NAMES, demo(), 0)
