@@ -8,9 +8,7 @@ What takes time to import is imported by the functions, where Ctrl-C is caught.
 """
 
 import argparse
-import io
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engines.errors import RuntimeUnavailable, TellsError
-from engines.unread import go_on_unread
+from engines.unread import open_streams, to_nowhere
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -35,9 +33,7 @@ _SECRET = re.compile(r"\S*:\S.*(?=@)|(?<=\?)\S*=\S*[^\s:,'\"]", re.DOTALL)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
-        sys.stdout.reconfigure(line_buffering=True, errors="replace")
-    go_on_unread()
+    open_streams()
     try:
         arguments = _parser().parse_args(argv)
         return int(arguments.run(arguments))
@@ -48,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read has gone: nothing is left for the end, which would fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        to_nowhere(1)
         return 1
 
 

@@ -1,6 +1,7 @@
-"""stderr that outlives its reader: progress bars and log lines must not end hours of work."""
+"""Streams that outlive their reader: progress bars and log lines must not end hours of work."""
 
 import errno
+import io
 import os
 import sys
 from typing import Any, TextIO
@@ -34,15 +35,28 @@ class Unread:
         """What is left in the buffer, and all that follows, goes nowhere."""
         if error.errno not in _GONE:
             raise error
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        to_nowhere(self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-def go_on_unread() -> None:
-    """Let this process's stderr outlive its reader; a second call does nothing."""
+def to_nowhere(descriptor: int) -> None:
+    """What is written to this file descriptor from now on, or is left in its buffer, is lost."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def open_streams() -> None:
+    """Let this process's stderr outlive its reader; a second call does nothing.
+
+    Lines of stdout appear as they are printed, whatever is in them: names of files need not be
+    UTF-8. It may be closed.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
     if sys.stderr is not None and not isinstance(sys.stderr, Unread):
         sys.stderr = Unread(sys.stderr)

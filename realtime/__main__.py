@@ -2,9 +2,7 @@
 
 import argparse
 import dataclasses
-import io
 import logging
-import os
 import signal
 import sys
 import threading
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from engines.errors import TellsError
-from engines.unread import go_on_unread
+from engines.unread import open_streams, to_nowhere
 from realtime.config import Config, load_config
 from realtime.errors import ConfigError
 
@@ -35,25 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 = done (Ctrl-C is how `live` and `demo` end), 1 = nobody reads what it prints, 2 = one
         line on stderr says what was wrong, 130 = Ctrl-C came before it was done.
     """
-    _open_stdout()
-    go_on_unread()
+    open_streams()
     code = 0
     try:
         code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BrokenPipeError:
         # Nobody reads any more: what is left goes nowhere, or Python would say so at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        to_nowhere(1)
         code = code or 1
     return code
-
-
-def _open_stdout() -> None:
-    """Lines appear as they are printed, whatever is in them, and stdout may be closed."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
-    elif isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True, errors="replace")
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -286,7 +275,7 @@ def _end() -> NoReturn:
     code = main()
     if code == INTERRUPTED and sys.stderr is not None:
         sys.stderr.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        to_nowhere(2)
     sys.exit(code)
 
 

@@ -5,13 +5,11 @@ Exit codes: 0 done, 1 nobody reads what is said, 2 anything that the user can cu
 """
 
 import argparse
-import io
-import os
 import sys
 from collections.abc import Mapping, Sequence
 
 from engines.errors import TellsError
-from engines.unread import go_on_unread
+from engines.unread import open_streams, to_nowhere
 from train.cli import (
     bench,
     calibrate,
@@ -48,9 +46,7 @@ def main(
     for command in _COMMANDS:
         command.add(commands)
     arguments = parser.parse_args(argv, argparse.Namespace(checkpoints=checkpoints))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no UTF-8
-        sys.stdout.reconfigure(errors="replace", line_buffering=True)
-    go_on_unread()
+    open_streams()
     try:
         arguments.run(arguments)
     except TellsError as error:
@@ -61,7 +57,7 @@ def main(
         print(told, file=sys.stderr)
         return 130
     except BrokenPipeError:  # as of `| head`: whatever is left would be said at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout.fileno())
         return 1
     return 0
 

@@ -22,7 +22,7 @@ def check_file(path: Path) -> None:
             raise DataError(f"{path}: cannot be written (no permission); name another file")
         return
     check_folder(path.parent)
-    with _cannot_be_written(path), contextlib.suppress(FileNotFoundError):
+    with writing(path), contextlib.suppress(FileNotFoundError):
         path.stat()
 
 
@@ -37,14 +37,19 @@ def check_folder(folder: Path) -> None:
             f"{folder}: expected a folder to write to, got a file, which cannot be written into; "
             "name another"
         )
-    with _cannot_be_written(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell
             pass
 
 
 @contextlib.contextmanager
-def _cannot_be_written(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """While a path is written.
+
+    Raises:
+        DataError: it cannot be.
+    """
     try:
         yield
     except OSError as error:

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from engines.manifest import Manifest, OutputSpec
-from train.annotations import DataError
 from train.judged import EMOTION, GESTURE, cut_out, emotion_of, rows_of, window_truth
 from train.labels import UNLABELLED
 from train.metrics import Probs
+from train.out_paths import writing
 from train.scoring import ScoredVideo
 
 COLUMNS = ("of", "video", "row", "end_s", "at_s", "truth")
@@ -35,13 +35,10 @@ def write_predictions(scored: Sequence[ScoredVideo], manifest: Manifest, folder:
     """
     for output in manifest.outputs:
         path = folder / f"predictions_{output.task}.csv"
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow((*COLUMNS, *output.class_names))
-                writer.writerows(_rows(scored, output))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+        with writing(path), path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow((*COLUMNS, *output.class_names))
+            writer.writerows(_rows(scored, output))
 
 
 def _rows(scored: Sequence[ScoredVideo], output: OutputSpec) -> Iterator[tuple[object, ...]]:

@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 
 from engines.manifest import Manifest
 from train import real_people
-from train.annotations import DataError
 from train.calibrate import Calibration
 from train.evaluate import EmotionReport, Report, SpottingReport
 from train.judged import EMOTION, GESTURE
 from train.labels import EMOTIONS
 from train.metrics import Interval, Reliability, confusion, majority, reliability
-from train.out_paths import check_folder
+from train.out_paths import check_folder, writing
 from train.spotting import Spotting
 from train.states import Shown
 
@@ -152,7 +151,7 @@ def write(report: Report, manifest: Manifest, folder: Path, measured: Mapping[st
         DataError: it cannot be written.
     """
     check_folder(folder)
-    try:
+    with writing(folder):
         (folder / "report.txt").write_text(text(report, manifest) + "\n", encoding="utf-8")
         content = json.dumps(numbers(report, manifest, measured), indent=2)
         (folder / "report.json").write_text(content + "\n", encoding="utf-8")
@@ -162,8 +161,6 @@ def write(report: Report, manifest: Manifest, folder: Path, measured: Mapping[st
             _reliabilities(report).savefig(folder / "reliability.png", dpi=_DPI)
         if report.spotting is not None:
             _timeline(report.spotting, manifest).savefig(folder / "timeline.png", dpi=_DPI)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def calibration_picture(found: Sequence[Calibration], path: Path) -> None:
@@ -178,10 +175,8 @@ def calibration_picture(found: Sequence[Calibration], path: Path) -> None:
         _reliability(row[0], item.before, f"{item.task}: before")
         _reliability(row[1], item.after, f"after, temperature {item.temperature:.2f}")
     check_folder(path.parent)
-    try:
+    with writing(path):
         figure.savefig(path, dpi=_DPI)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _names(manifest: Manifest, task: str) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from engines.manifest import Manifest
 from realtime.config import Config
-from train.annotations import DataError
 from train.imigue import raw_class
 from train.judged import GESTURE, cut_out, emotion_of, rows_of
 from train.labels import EMOTIONS
+from train.out_paths import writing
 from train.scoring import ScoredVideo, live_events
 from train.store import Store
 
@@ -65,9 +65,7 @@ def emotion(scored: Sequence[ScoredVideo], path: Path) -> int:
 
 
 def _write(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None

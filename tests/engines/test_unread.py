@@ -1,4 +1,4 @@
-"""Unread: stderr outlives its reader."""
+"""Unread: streams outlive their reader."""
 
 import errno
 import io
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from engines.unread import Unread, go_on_unread
+from engines.unread import Unread, open_streams
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closed pipes are reported otherwise elsewhere")
@@ -49,10 +49,10 @@ def test_a_full_disk_is_not_mistaken_for_a_reader_that_has_gone() -> None:
 
 def test_it_is_put_in_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", sys.__stderr__)
-    go_on_unread()
+    open_streams()
     first = sys.stderr
-    go_on_unread()
+    open_streams()
     assert sys.stderr is first
     monkeypatch.setattr(sys, "stderr", None)
-    go_on_unread()
+    open_streams()
     assert sys.stderr is None

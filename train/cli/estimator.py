@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     check_seed(arguments.seed)
     require("estimator", ("torch", "moderngl", "tqdm"))
-    from train.annotations import DataError
+    from train.out_paths import writing
     from train.store import open_store
     from train.synth.estimator import save_estimator
     from train.synth.measure import measure_estimator
@@ -47,8 +47,6 @@ def run(arguments: argparse.Namespace) -> None:
     stores = [open_store(folder) for folder in arguments.data]
     sources = list(zip(arguments.rendered, stores, strict=True))
     estimator = measure_estimator(sources, arguments.avatars, arguments.seed)
-    try:
+    with writing(arguments.out):
         save_estimator(arguments.out, estimator)
-    except OSError as error:
-        raise DataError(f"--out: {arguments.out}: {error.strerror}") from None
     print(f"{arguments.out}: errors of {len(estimator.keys)} moments")

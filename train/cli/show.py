@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     import cv2
 
     from train.contact_sheet import draw_sheet
+    from train.out_paths import writing
     from train.recipes import RECIPES
     from train.shown_samples import fitting_recipe, sample_at, spread_samples
     from train.store import open_store
@@ -59,9 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     sheet = draw_sheet(samples, recipe.inputs)
     ok, blob = cv2.imencode(arguments.out.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     assert ok
-    try:
+    with writing(arguments.out):
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_bytes(bytes(blob))
-    except OSError as error:
-        raise TellsError(f"{arguments.out}: cannot be written ({error.strerror})") from None
     print(f"{len(samples)} windows of {store.info.corpus} in {arguments.out}")

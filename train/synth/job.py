@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from engines.errors import TellsError
 from train.annotations import DataError, Video
+from train.out_paths import writing
 from train.synth.imigue_writer import write_summary
 from train.synth.take import RECORDS, Studio, SynthOptions
 
@@ -64,11 +65,9 @@ def synthesise(options: SynthOptions, workers: int, report: Callable[[int, int],
     """
     started = time.monotonic()
     records = options.out / RECORDS
-    try:
+    with writing(options.out):
         records.mkdir(parents=True, exist_ok=True)
         _claim(options)
-    except OSError as error:
-        raise DataError(f"{options.out}: cannot be written ({error.strerror})") from None
     todo = [k for k in range(options.clips) if not options.record(k).exists()]
     resumed = options.clips - len(todo)
     crew = _Crew(options, todo)

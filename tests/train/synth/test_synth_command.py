@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_made_is_said(
 ) -> None:
     (tmp_path / "file").touch()
     line = said(capsys, *arguments(avatars, tmp_path / "file" / "out"))
-    assert line == f"train: {tmp_path}/file/out: cannot be written (Not a directory)"
+    assert line.startswith(f"train: {tmp_path}/file/out: cannot be written (Not a directory); ")
 
 
 def test_a_full_disk_is_said_and_the_video_is_not_done(
