@@ -50,14 +50,13 @@ def add(commands: Subparsers) -> None:
     )  # fmt: skip
     parser.add_argument("--layout", choices=("A", "B"), default="A", help="default: A")
     parser.add_argument("--size", default="640x360", metavar="WxH", help="default: 640x360")
-    parser.add_argument("--no-xlsx", action="store_true", help="leave the largest tables out")
     parser.add_argument("--workers", type=int, default=2, help="processes; default: 2")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Render with a progress bar, then say how fast it went."""
-    require("synth", ("moderngl", "pygltflib", "openpyxl"))
+    require("synth", ("moderngl", "pygltflib"))
     from tqdm import tqdm
 
     from train.synth.avatar import load_avatar
@@ -114,7 +113,6 @@ def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
         people=split,
         layout=arguments.layout,
         size=size,
-        xlsx=not arguments.no_xlsx,
         is_portrait=arguments.portraits,
         is_strangers=arguments.strangers,
     )

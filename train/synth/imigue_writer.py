@@ -11,21 +11,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from openpyxl import Workbook
-
 from realtime.truth import COLUMNS
 from train.annotations import Video
 from train.imigue import A_FOLDERS, B_COLUMNS, B_FOLDERS, raw_class
 from train.labels import EMOTIONS, ILLUSTRATIVE, MICRO_GESTURES
 from train.synth.performance import Performance
-from train.synth.rotations import Floats
 from train.truth_file import TRUTH_FILE, TRUTH_WITH_SPLIT
 
 LayoutName = Literal["A", "B"]
 B_LABELS = Path("Label") / "labels_20200831.csv"
 _RESULT = {"positive": "Win", "negative": "Lose"}
-_TIPS = (4, 8, 12, 16, 20)
 
 
 def video_path(root: Path, layout: LayoutName, split: str, name: str) -> Path:
@@ -34,31 +29,15 @@ def video_path(root: Path, layout: LayoutName, split: str, name: str) -> Path:
     return root / folder / name / f"{name}.mp4"
 
 
-def write_annotations(
-    root: Path, layout: LayoutName, video: Video, keypoints: Floats, *, xlsx: bool
-) -> None:
-    """The files of one video, each whole or not at all.
-
-    Args:
-        root: of the data set.
-        layout: A or B.
-        video: what happens in it.
-        keypoints: float32 [T, 137, 3]: OpenPose's x px, y px, confidence.
-        xlsx: write the large table of all keypoints, too.
+def write_labels(root: Path, video: Video) -> None:
+    """The label file of one video of layout A, whole or not at all.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
     """
-    name = video.id
-    if layout == "A":
-        folder = root / A_FOLDERS[video.split][0] / name
-        rows = [(raw_class(s.label), s.start, s.end) for s in video.segments]
-        _write_csv(folder / f"{name}_label.csv", rows)
-        _write_csv(folder / f"{name}_light_hand.csv", _light_hand(keypoints))
-        if xlsx:
-            _write_xlsx(folder / f"{name}_openpose.xlsx", keypoints)
-    elif xlsx:
-        _write_xlsx(root / "mg_skeleton_only" / name / f"{name}_2.xlsx", keypoints)
+    rows = [(raw_class(s.label), s.start, s.end) for s in video.segments]
+    folder = root / A_FOLDERS[video.split][0] / video.id
+    _write_csv(folder / f"{video.id}_label.csv", rows)
 
 
 def write_script(path: Path, performance: Performance) -> None:
@@ -100,31 +79,9 @@ def write_summary(root: Path, layout: LayoutName, videos: Sequence[Video]) -> No
     _write_csv(root / B_LABELS, table)
 
 
-def _light_hand(keypoints: Floats) -> Iterable[Sequence[object]]:
-    """Header and one row a frame: its number and 35 joints, the body's and ten finger tips."""
-    names = [f"joint{k}" for k in range(25)] + [f"RightFinger{k}" for k in range(5)]
-    names += [f"LeftFinger{k}" for k in range(5)]
-    yield ["frame", *(f"{n}_{axis}" for n in names for axis in ("x", "y", "conf"))]
-    chosen = [*range(25), *(116 + k for k in _TIPS), *(95 + k for k in _TIPS)]
-    flat = np.round(keypoints[:, chosen].reshape(len(keypoints), -1), 2)
-    for k, row in enumerate(flat.tolist()):
-        yield [k, *row]
-
-
 def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    os.replace(partial, path)
-
-
-def _write_xlsx(path: Path, keypoints: Floats) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet()
-    for row in np.round(keypoints.reshape(len(keypoints), -1), 2).tolist():
-        sheet.append(row)
-    partial = path.with_suffix(".partial")
-    book.save(partial)
     os.replace(partial, path)

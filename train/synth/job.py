@@ -33,7 +33,6 @@ _FLAGS = {
     "is_portrait": "--portraits",
     "is_strangers": "--strangers",
     "people": "--people, --validate or --test",
-    "xlsx": "--no-xlsx",
 }
 """Options that the command line calls otherwise."""
 

@@ -1,6 +1,6 @@
 """Bones -> the keypoints that pose estimators would find."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from train.synth.rotations import Floats
 
 Place = tuple[str, Floats]
 """A bone and a point in A-pose coordinates, float32 [3] cm, that moves with it."""
-OPENPOSE = 137
-"""25 of the body (BODY_25), 70 of the face, 21 of the left hand, 21 of the right one."""
-_BODY, _FACE, _LEFT_HAND, _RIGHT_HAND = 0, 25, 95, 116
 
 
 def mediapipe_places(body: Body) -> tuple[Place, ...]:
@@ -51,40 +48,8 @@ def _between(body: Body, a: str, b: str) -> Floats:
     return np.asarray((body.at(a) + body.at(b)) / 2, np.float32)
 
 
-def openpose_places(body: Body) -> Mapping[int, Place]:
-    """Index -> place, of the 137 keypoints of OpenPose; most of the face is left out."""
-    named = dict(zip(MEDIAPIPE33.joints, mediapipe_places(body), strict=True))
-    neck = _between(body, "L UpperArm", "R UpperArm")
-    hips = _between(body, "L Thigh", "R Thigh")
-    out: dict[int, Place] = {
-        _BODY: named["nose"], 1: ("Spine2", neck), 8: ("Pelvis", hips),
-        _FACE + 30: named["nose"],
-        _FACE + 8: ("Head", body.landmarks["chin"].point),
-        _FACE + 57: ("Head", body.landmarks["mouth"].point),
-    }  # fmt: skip
-    for side, start in (("right", 2), ("left", 5)):
-        for k, joint in enumerate(("shoulder", "elbow", "wrist")):
-            out[start + k] = named[f"{side}_{joint}"]
-    for side, start in (("right", 9), ("left", 12)):
-        for k, joint in enumerate(("hip", "knee", "ankle")):
-            out[start + k] = named[f"{side}_{joint}"]
-    for k, name in enumerate(("right_eye", "left_eye", "right_ear", "left_ear"), start=15):
-        out[k] = named[name]
-    for start, toe, heel in (
-        (19, "left_foot_index", "left_heel"),
-        (22, "right_foot_index", "right_heel"),
-    ):
-        out |= {start: named[toe], start + 1: named[toe], start + 2: named[heel]}
-    out |= {_FACE + 68: named["right_eye"], _FACE + 69: named["left_eye"]}
-    out |= {_FACE + 48: named["mouth_right"], _FACE + 54: named["mouth_left"]}
-    for side, start in (("left", _LEFT_HAND), ("right", _RIGHT_HAND)):
-        out[start] = named[f"{side}_wrist"]
-        out |= dict(enumerate(openpose_fingers(body, side), start + 1))
-    return out
-
-
-def openpose_fingers(body: Body, side: str) -> tuple[Place, ...]:
-    """The 20 keypoints of OpenPose on the fingers of a hand, from knuckle to tip, thumb first."""
+def finger_places(body: Body, side: str) -> tuple[Place, ...]:
+    """Four points on each finger of a hand, from knuckle to tip, thumb first: 20."""
     places: list[Place] = []
     for finger in range(5):
         bones = [f"{side[0].upper()} Finger{finger}{k}" for k in ("", "1", "2")]
@@ -95,7 +60,7 @@ def openpose_fingers(body: Body, side: str) -> tuple[Place, ...]:
     return tuple(places)
 
 
-def carry(body: Body, bones: Floats, places: Mapping[int, Place] | tuple[Place, ...]) -> Floats:
+def carry(body: Body, bones: Floats, places: Sequence[Place]) -> Floats:
     """World points, cm, float32 [T, n, 3].
 
     Args:
@@ -103,9 +68,8 @@ def carry(body: Body, bones: Floats, places: Mapping[int, Place] | tuple[Place, 
         bones: float32 [T, B, 4, 4] world matrices.
         places: n of them.
     """
-    values = places.values() if isinstance(places, Mapping) else places
-    index = [body.bone(name) for name, _ in values]
-    points = np.stack([point for _, point in values]) - body.rest[index][:, :3, 3]
+    index = [body.bone(name) for name, _ in places]
+    points = np.stack([point for _, point in places]) - body.rest[index][:, :3, 3]
     local = np.einsum("nji,nj->ni", body.rest[index][:, :3, :3], points)
     moved = np.einsum("tnij,nj->tni", bones[:, index][..., :3, :3], local)
     return np.asarray(moved + bones[:, index][..., :3, 3], np.float32)
@@ -141,25 +105,3 @@ def carry_joints(body: Body, controls: Controls, places: tuple[Place, ...]) -> F
     rest = np.stack([body.at(name) for name, _ in places])
     offset = np.stack([point for _, point in places]) - rest
     return np.asarray(np.einsum("tnij,nj->tni", turned[:, at], offset) + placed[:, at], np.float32)
-
-
-def openpose(
-    body: Body, bones: Floats, project: Callable[[Floats], Floats], size: tuple[int, int]
-) -> Floats:
-    """What OpenPose would write: float32 [T, 137, 3] of x px, y px, confidence 0 or 1.
-
-    Args:
-        body: whose.
-        bones: float32 [T, B, 4, 4] world matrices.
-        project: world points [..., 3] to pixels [..., 2].
-        size: (h, w) of the picture; what is outside has confidence 0 and lies at the origin.
-    """
-    places = openpose_places(body)
-    xy = project(carry(body, bones, places))
-    height, width = size
-    inside = (xy >= 0).all(-1) & (xy[..., 0] < width) & (xy[..., 1] < height)
-    out = np.zeros((len(bones), OPENPOSE, 3), np.float32)
-    out[:, list(places)] = np.where(
-        inside[..., None], np.concatenate([xy, np.ones((*xy.shape[:-1], 1))], -1), 0
-    )
-    return out

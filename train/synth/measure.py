@@ -137,6 +137,7 @@ def _options(rendered: Path, avatars: Path) -> SynthOptions:
         known = json.loads(path.read_text(encoding="utf-8"))
         clips = len(list(path.parent.glob("[0-9]*.json")))
         known["size"] = tuple(known["size"])
+        known.pop("xlsx", None)  # what was asked of earlier versions, beside the videos
         return SynthOptions(avatars=avatars, out=rendered, clips=clips, **known)
     except (OSError, ValueError, TypeError, KeyError):
         raise DataError(f"{rendered}: expected a folder that `train synth` has rendered") from None

@@ -18,10 +18,9 @@ from train.synth.gestures.classes import draw_length
 from train.synth.imigue_writer import (
     LayoutName,
     video_path,
-    write_annotations,
+    write_labels,
     write_script,
 )
-from train.synth.keypoints import openpose
 from train.synth.people import somebody
 from train.synth.performance import Performance
 from train.synth.render import Renderer
@@ -60,7 +59,6 @@ class SynthOptions:
     layout: LayoutName
     size: tuple[int, int]
     """(h, w) px."""
-    xlsx: bool
     is_portrait: bool = False
     """Moments of a face, nearer and without a gesture: many cheap faces for the emotion branch."""
     is_strangers: bool = False
@@ -119,10 +117,8 @@ class Studio:
             id=name, path=path, split=split, subject=subject,
             segments=segments(performance), emotion=performance.emotion,
         )  # fmt: skip
-        keypoints = openpose(
-            body, performance.bones, lambda p: scene.camera.project(p, options.size), options.size
-        )
-        write_annotations(options.out, options.layout, video, keypoints, xlsx=options.xlsx)
+        if options.layout == "A":
+            write_labels(options.out, video)
         write_script(path.with_name(f"{name}_truth.csv"), performance)
         write_cues(cues_beside(path), body, performance)
         partial.replace(path)

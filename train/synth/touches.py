@@ -11,7 +11,7 @@ import numpy as np
 
 from train.synth.body import SIDES, Body
 from train.synth.controls import FACE
-from train.synth.keypoints import Place, carry, openpose_fingers
+from train.synth.keypoints import Place, carry, finger_places
 from train.synth.performance import Performance
 from train.synth.rotations import Floats
 
@@ -49,7 +49,7 @@ def touches(body: Body, bones: Floats) -> Floats:
     Returns:
         float32 [T, 2, 24], 0..1, of the left hand and of the right one.
     """
-    hands = [carry(body, bones, openpose_fingers(body, side)) for side in SIDES]
+    hands = [carry(body, bones, finger_places(body, side)) for side in SIDES]
     groups = [_marks(body, "Head", names) for names in OF_HEAD.values()]
     groups += [_marks(body, "Spine2", names) for names in _OF_TRUNK.values()]
     out = np.empty((len(bones), len(SIDES), len(TOUCHED)), np.float32)

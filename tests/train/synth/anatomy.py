@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.synth.body import SIDES, Body
-from train.synth.keypoints import carry, openpose_places
+from train.synth.keypoints import carry, finger_places
 from train.synth.rotations import Floats
 
 _SLICE = 3.0
@@ -26,12 +26,10 @@ def turned(body: Body, bones: Floats, name: str) -> Floats:
 
 def hand_points(body: Body, bones: Floats, side: str) -> Floats:
     """float32 [T, 6, 3] cm: five finger tips and the middle of the palm."""
-    places = openpose_places(body)
-    start = 95 if side == "left" else 116
-    points = carry(body, bones, {k: places[k] for k in (start, *range(start + 4, start + 21, 4))})
-    knuckle = bone(body, bones, f"{side[0].upper()} Finger2")
-    palm = points[:, :1] + 0.7 * (knuckle[:, None] - points[:, :1])
-    return np.concatenate([points[:, 1:], palm], axis=1)
+    tips = carry(body, bones, finger_places(body, side)[3::4])
+    wrist, knuckle = (bone(body, bones, f"{side[0].upper()} {k}") for k in ("Hand", "Finger2"))
+    palm = wrist + 0.7 * (knuckle - wrist)
+    return np.concatenate([tips, palm[:, None]], axis=1)
 
 
 def mark(body: Body, bones: Floats, name: str, on: str) -> Floats:

@@ -1,11 +1,8 @@
 """What is written in iMiGUE's layouts is read back by the same readers as the data set."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
-from openpyxl import load_workbook
 
 from train.annotations import Segment, Video
 from train.imigue import raw_class, read_layout_a, read_layout_b
@@ -13,17 +10,16 @@ from train.labels import ILLUSTRATIVE
 from train.synth.imigue_writer import (
     LayoutName,
     video_path,
-    write_annotations,
+    write_labels,
     write_script,
     write_summary,
 )
 from train.synth.performance import Performance, TimedLabel
 
-KEYPOINTS = np.random.default_rng(0).uniform(0, 300, (12, 137, 3)).astype(np.float32)
 SPLITS = ("train", "val", "test")
 
 
-def written(root: Path, layout: LayoutName, *, xlsx: bool = False) -> list[Video]:
+def written(root: Path, layout: LayoutName) -> list[Video]:
     """Three videos, one a split, the last with a face in between."""
     videos = []
     for k, split in enumerate(SPLITS):
@@ -33,7 +29,8 @@ def written(root: Path, layout: LayoutName, *, xlsx: bool = False) -> list[Video
         path.touch()
         segments = (Segment(k, 0, 4), Segment(ILLUSTRATIVE, 5, 9), Segment(30 - k, 9, 11))
         video = Video(name, path, split, f"person{k}", segments, (0, 1, None)[k])
-        write_annotations(root, layout, video, KEYPOINTS, xlsx=xlsx)
+        if layout == "A":
+            write_labels(root, video)
         videos.append(video)
     write_summary(root, layout, videos)
     return videos
@@ -61,39 +58,8 @@ def test_classes_have_the_numbers_of_the_data_set() -> None:
     assert [raw_class(0), raw_class(30), raw_class(ILLUSTRATIVE)] == [1, 31, 99]
 
 
-def test_light_hand_has_106_columns_of_body_and_finger_tips(tmp_path: Path) -> None:
-    written(tmp_path, "A")
-    folder = tmp_path / "imigue_data_phase1/datasets/imigue_skeleton_train/0001"
-    with (folder / "0001_light_hand.csv").open(newline="") as file:
-        header, *rows = list(csv.reader(file))
-    assert len(header) == 106
-    assert {len(row) for row in rows} == {106}
-    assert [row[0] for row in rows] == [str(k) for k in range(12)]
-    values = np.array(rows, float)[:, 1:].reshape(12, 35, 3)
-    np.testing.assert_allclose(values[:, :25], KEYPOINTS[:, :25], atol=0.006)
-    np.testing.assert_allclose(values[:, 25], KEYPOINTS[:, 120], atol=0.006)  # right thumb
-    np.testing.assert_allclose(values[:, 34], KEYPOINTS[:, 115], atol=0.006)  # left little finger
-
-
-@pytest.mark.parametrize(
-    ("layout", "table"),
-    [
-        ("A", "imigue_data_phase1/datasets/imigue_skeleton_train/0001/0001_openpose.xlsx"),
-        ("B", "mg_skeleton_only/0001/0001_2.xlsx"),
-    ],
-)
-def test_the_large_table_has_411_columns(tmp_path: Path, layout: LayoutName, table: str) -> None:
-    written(tmp_path, layout, xlsx=True)
-    book = load_workbook(tmp_path / table, read_only=True)
-    rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
-    book.close()
-    assert len(rows) == 12
-    assert {len(row) for row in rows} == {411}
-    np.testing.assert_allclose(np.array(rows, float), KEYPOINTS.reshape(12, -1), atol=0.006)
-
-
 def test_nothing_half_written_stays_behind(tmp_path: Path) -> None:
-    written(tmp_path, "A", xlsx=True)
+    written(tmp_path, "A")
     assert list(tmp_path.rglob("*.partial")) == []
 
 

@@ -32,7 +32,7 @@ def options(avatars: Path, out: Path, **changes: object) -> SynthOptions:
     values: dict[str, object] = {
         "avatars": avatars, "out": out, "clips": CLIPS, "seed": 1, "is_untrimmed": False,
         "length_s": 5.0, "people": {"m002": "train", "f009": "test"}, "layout": "A",
-        "size": (96, 128), "xlsx": False,
+        "size": (96, 128),
     }  # fmt: skip
     return SynthOptions(**(values | changes))  # type: ignore[arg-type]
 
@@ -89,7 +89,7 @@ def test_one_seed_renders_the_same_bytes_in_another_process_and_another_seed_doe
             pass
         studio.close()
     before, same, different = files(rendered), files(again.out), files(other.out)
-    assert len(same) == 5
+    assert len(same) == 4
     assert {name for name in same if same[name] != before[name]} == set()
     assert {name for name in different if different[name] == before[name]} == set()
 
@@ -126,7 +126,7 @@ def test_a_folder_from_before_an_option_was_there_goes_on(rendered: Path, avatar
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"seed": 2}, "--seed"), ({"size": (128, 96), "xlsx": True}, "--size, --no-xlsx"),
+    [({"seed": 2}, "--seed"), ({"size": (128, 96), "seed": 3}, "--seed, --size"),
      ({"layout": "B"}, "--layout"), ({"length_s": 3.0}, "--length-s"),
      ({"people": {"m002": "train"}}, "--people, --validate or --test")],
 )  # fmt: skip
@@ -138,9 +138,7 @@ def test_a_folder_begun_with_other_options_is_refused(
 
 
 def test_long_takes_in_layout_b_are_read_back(avatars: Path, tmp_path: Path) -> None:
-    long = options(
-        avatars, tmp_path, clips=1, is_untrimmed=True, length_s=8.0, layout="B", xlsx=True
-    )
+    long = options(avatars, tmp_path, clips=1, is_untrimmed=True, length_s=8.0, layout="B")
     (tmp_path / ".synth").mkdir()
     studio = Studio(long)
     frames = list(studio.shoot(0))[-1]
@@ -152,7 +150,6 @@ def test_long_takes_in_layout_b_are_read_back(avatars: Path, tmp_path: Path) -> 
         assert 0 <= segment.start <= segment.end < frames
     for before, after in pairwise(video.segments):
         assert before.end < after.start
-    assert (tmp_path / "mg_skeleton_only/0001/0001_2.xlsx").is_file()
 
 
 def test_a_worker_that_hangs_is_replaced_and_its_video_is_whole(

@@ -31,7 +31,7 @@ def rendered(avatars: Path, tmp_path_factory: pytest.TempPathFactory) -> SynthOp
     out = tmp_path_factory.mktemp("rendered")
     options = SynthOptions(
         avatars=avatars, out=out, clips=4, seed=1, is_untrimmed=True, length_s=8.0,
-        people=PEOPLE, layout="A", size=(360, 640), xlsx=False,
+        people=PEOPLE, layout="A", size=(360, 640),
     )  # fmt: skip
     own = {"seed": 1, "is_untrimmed": True, "length_s": 8.0, "people": PEOPLE, "layout": "A",
            "size": [360, 640], "xlsx": False, "is_portrait": False}  # fmt: skip

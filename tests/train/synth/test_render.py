@@ -4,24 +4,28 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
+from engines.skeleton import MEDIAPIPE33
 from tests.train.synth.conftest import SIZE
 from tests.train.synth.performances import show
 from train.synth import render
 from train.synth.avatar import Avatar
 from train.synth.body import Body, skin_matrices
 from train.synth.controls import still
-from train.synth.keypoints import carry, openpose, openpose_places
+from train.synth.keypoints import carry, finger_places, mediapipe_places
 from train.synth.render import Renderer
 from train.synth.rig import pose
 from train.synth.scene import Scene, disguised, draw_camera, draw_scene
 
 GREEN = np.full((*SIZE, 3), (0, 255, 0), np.uint8)
 NO_SHAPES = np.zeros(0, np.float32)
+JOINTS = MEDIAPIPE33.indices([
+    "nose", *(f"{side}_{name}" for side in ("left", "right")
+              for name in ("eye", "shoulder", "elbow", "wrist")),
+])  # fmt: skip
 
 
 def scene(body: Body, seed: int = 3) -> Scene:
@@ -43,12 +47,12 @@ def test_every_keypoint_of_the_body_lies_on_the_person(
             picture = renderer.draw(skin_matrices(body, bones[0]), NO_SHAPES, place, GREEN)
             person = is_person(picture)
             assert 0.1 < person.mean() < 0.9
-            chosen = [0, 1, 2, 3, 4, 5, 6, 7, 15, 16, *range(95, 137)]
-            points = openpose(body, bones, partial(place.camera.project, size=SIZE), SIZE)[0]
-            seen = points[chosen][points[chosen, 2] > 0]
+            joints = [mediapipe_places(body)[k] for k in JOINTS]
+            fingers = (*finger_places(body, "left"), *finger_places(body, "right"))
+            xy = place.camera.project(carry(body, bones, (*joints, *fingers))[0], SIZE)
+            seen = xy[((xy >= 0) & (xy < SIZE[::-1])).all(-1)].astype(int)
             assert len(seen) > 20
-            x, y = seen[:, 0].astype(int), seen[:, 1].astype(int)
-            assert person[y, x].mean() > 0.9
+            assert person[seen[:, 1], seen[:, 0]].mean() > 0.9
 
 
 def test_a_picture_follows_the_arm_and_is_the_same_twice(renderer: Renderer, man: Body) -> None:
@@ -59,8 +63,9 @@ def test_a_picture_follows_the_arm_and_is_the_same_twice(renderer: Renderer, man
     )
     np.testing.assert_array_equal(rest, again)
     changed = (rest != up).any(-1)
-    points = carry(man, bones[[0, 45]], openpose_places(man))
-    k = list(openpose_places(man)).index(7 if points[0, 11, 0] == points[1, 11, 0] else 4)
+    wrists = [mediapipe_places(man)[k] for k in MEDIAPIPE33.indices(("left_wrist", "right_wrist"))]
+    points = carry(man, bones[[0, 45]], wrists)
+    k = np.linalg.norm(points[1] - points[0], axis=1).argmax()
     assert changed.mean() > 0.01
     xy = place.camera.project(points[1, k], SIZE).astype(int)
     around = changed[max(xy[1] - 12, 0) : xy[1] + 12, max(xy[0] - 12, 0) : xy[0] + 12]

@@ -73,7 +73,7 @@ def test_unknown_people_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
 def arguments(avatars: Path, out: Path) -> tuple[object, ...]:
     return (
         "--avatars", avatars, "--out", out, "--clips", 1, "--people", "m002", "--size", "128x96",
-        "--no-xlsx", "--workers", 1,
+        "--workers", 1,
     )  # fmt: skip
 
 
