@@ -81,30 +81,6 @@ class Window:
         """bool [N]: at least one joint was found."""
         return np.asarray((self.conf > 0).any(axis=1), np.bool_)
 
-    @property
-    def coverage(self) -> float:
-        """Share of samples, 0..1, in which the person was seen (a pose or a face)."""
-        return float(np.mean(self.has_pose | self.has_face))
-
-    def between(self, start: float, end: float) -> "Window":
-        """The samples with start <= t <= end (views, no copy).
-
-        Raises:
-            WindowError: no sample lies there.
-        """
-        lo, hi = np.searchsorted(self.t, [start, np.nextafter(end, np.inf)])
-        if lo == hi:
-            raise WindowError(
-                f"No sample between {start:.3f} s and {end:.3f} s: "
-                f"the window covers {self.start:.3f} s to {self.end:.3f} s"
-            )
-        part = slice(int(lo), int(hi))
-        return Window(
-            t=self.t[part], rgb=self.rgb[part], xy=self.xy[part], xyz=self.xyz[part],
-            conf=self.conf[part], faces=self.faces[part], has_face=self.has_face[part],
-            layout=self.layout,
-        )  # fmt: skip
-
 
 def within_shot(
     t: NDArray[np.float64], shots: NDArray[np.int64], anchor: float

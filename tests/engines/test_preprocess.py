@@ -23,6 +23,14 @@ def altered(window: Window, **changes: Any) -> Window:
     return Window(**{**vars(window), **changes})
 
 
+def last(window: Window, seconds: float) -> Window:
+    """What is left of it if it begins so late."""
+    kept = window.t >= window.end - seconds
+    return altered(
+        window, **{n: v[kept] for n, v in vars(window).items() if isinstance(v, np.ndarray)}
+    )
+
+
 def only(index: int, **changes: Any) -> Manifest:
     return tiny_manifest(inputs=[changes if i == index else {} for i in range(3)])
 
@@ -121,7 +129,7 @@ def test_frames_follow_time_and_hold_where_none_is() -> None:
     rgb = np.arange(31, dtype=np.uint8).reshape(31, 1, 1, 1) * np.ones((1, 64, 64, 3), np.uint8)
     levels = preprocess([altered(window, rgb=rgb)], tiny_manifest())["rgb"][0, 0, :, 0, 0]
     assert levels.tolist() == [7, 15, 22, 30]
-    short = altered(window, rgb=rgb).between(window.end - 0.4, window.end)
+    short = last(altered(window, rgb=rgb), 0.4)
     held = preprocess([short], tiny_manifest())["rgb"][0, 0, :, 0, 0]
     assert held.tolist() == [18, 18, 22, 30]
 
@@ -262,7 +270,7 @@ def test_coverage_counts_instants_that_show_the_person() -> None:
     assert coverage(window, manifest, gesture) == coverage(window, manifest, emotion) == 1.0
     assert coverage(half, manifest, gesture) == pytest.approx(0.5, abs=1 / 16)
     assert coverage(half, manifest, emotion) == 0.0  # a body without a face says no mood
-    short = window.between(window.end - 0.25, window.end)  # the rest has not been seen yet
+    short = last(window, 0.25)  # the rest has not been seen yet
     assert coverage(short, manifest, gesture) == pytest.approx(0.35, abs=1 / 16)
 
 

@@ -51,7 +51,7 @@ def test_a_window_holds_the_frames_of_its_time_and_no_more(store: Store) -> None
     assert window is not None
     assert window.t == pytest.approx(np.arange(10, 31) / RATE_HZ)
     assert window.rgb.shape == (21, 32, 32, 3)
-    assert window.coverage == 1.0
+    assert window.has_pose.all()
     assert store.window("a", 6.0, 7.0, anchor=0.5) is None
     early = store.window("a", -5.0, 0.3, anchor=0.5)
     assert early is not None
