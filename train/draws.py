@@ -84,16 +84,6 @@ class Drawn(Dataset[tuple[Feeds, Labels]]):
         return dataset.drawn(number, index - before)
 
 
-def class_shares(
-    chosen: Sequence[Example], task: str, num_classes: int, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """float64 [K]: share of each class among what is drawn, at least a millionth."""
-    labels = np.array([e.labels[task] for e in chosen])
-    known = labels >= 0
-    counts = np.bincount(labels[known], weights[: len(labels)][known], minlength=num_classes)
-    return np.maximum(counts / max(counts.sum(), 1e-12), 1e-6)
-
-
 def balanced(chosen: Sequence[Example], task: str, power: float) -> NDArray[np.float64]:
     """float64 [N]: count^-power of each example's class; their mean where it has none."""
     labels = np.array([e.labels[task] for e in chosen])

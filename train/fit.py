@@ -6,7 +6,7 @@ alone, so a checkpoint needs weights, averages and the optimiser's state, and no
 
 import math
 import signal
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from realtime.interrupt import ended_by_signals
@@ -78,7 +77,7 @@ def fit_stage(
     drawn = closing(_batches(fabric, data, config, steps, seed, workers))
     with ended_by_signals() as is_ended, curves, drawn as batches:
         for step, batch in batches:
-            loss = _learn(fabric, state, batch, config, data.log_priors, step, seed)
+            loss = _learn(fabric, state, batch, config, step, seed)
             curves.loss(step, loss)
             if (step + 1) % config.eval_every == 0 or step + 1 == config.steps:
                 metrics = evaluate_windows(fabric, state.ema.module, held_out, config.batch)
@@ -135,7 +134,6 @@ def _learn(
     state: FitState,
     batch: tuple[Feeds, Labels],
     config: StageConfig,
-    log_priors: Mapping[str, Tensor],
     step: int,
     seed: int,
 ) -> float:
@@ -145,7 +143,7 @@ def _learn(
     rate = schedule(step, config)
     for group in state.optimizer.param_groups:
         group["lr"] = group["peak"] * rate
-    loss = loss_of(state.net(feeds), labels, config, log_priors)
+    loss = loss_of(state.net(feeds), labels, config)
     state.optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
     norm = fabric.clip_gradients(

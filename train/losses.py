@@ -20,7 +20,6 @@ def loss_of(
     logits: Mapping[str, Tensor],
     labels: Mapping[str, Tensor],
     config: StageConfig,
-    log_priors: Mapping[str, Tensor],
 ) -> Tensor:
     """Cross entropies of the tasks, summed; windows without a label do not count.
 
@@ -28,8 +27,7 @@ def loss_of(
         logits: task -> float32 [B, K]; of the branches that look at pictures also what places were
             found, of the fusion what cues.
         labels: task -> int64 [B], a class, `UNLABELLED` or `BETWEEN`; and these places or cues.
-        config: smoothing and logit adjustment.
-        log_priors: task -> float32 [K]: log share of each class among what is drawn.
+        config: how labels are smoothed.
     """
     total = torch.zeros((), device=next(iter(logits.values())).device)
     for task, scores in logits.items():
@@ -41,12 +39,9 @@ def loss_of(
         if not known.any():
             total = total + 0.0 * scores.sum()
             continue
-        adjusted = scores.float()
-        if config.logit_adjustment:
-            adjusted = adjusted + config.logit_adjustment * log_priors[task].to(scores.device)
         wanted = F.one_hot(target.clamp(min=0), scores.shape[1]).float()
         wanted[target == BETWEEN] = 1 / scores.shape[1]
         total = total + F.cross_entropy(
-            adjusted[known], wanted[known], label_smoothing=config.label_smoothing
+            scores.float()[known], wanted[known], label_smoothing=config.label_smoothing
         )
     return total

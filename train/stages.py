@@ -45,8 +45,6 @@ class StageConfig:
     label_smoothing: float = 0.05
     balance: float = 0.5
     """Windows are drawn with weight count^-balance of their class: 0 as they come, 1 uniform."""
-    logit_adjustment: float = 0.0
-    """Share of the log prior that is added to the logits in training (Menon et al. 2021)."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = 0.998
@@ -60,9 +58,8 @@ class StageConfig:
             (min(self.steps, self.batch, self.eval_every, self.patience) >= 1,
              "steps, batch, eval_every and patience must be at least 1"),
             (self.lr > 0 and self.clip > 0, "lr and clip must be positive"),
-            (self.branch_lr >= 0 and self.weight_decay >= 0 and self.balance >= 0
-             and self.logit_adjustment >= 0,
-             "branch_lr, weight_decay, balance and logit_adjustment must not be negative"),
+            (self.branch_lr >= 0 and self.weight_decay >= 0 and self.balance >= 0,
+             "branch_lr, weight_decay and balance must not be negative"),
             (0 <= self.warmup <= 1, "warmup must be a share, 0 to 1"),
             (0 <= self.label_smoothing < 1 and 0 <= self.ema < 1,
              "label_smoothing and ema must be at least 0 and less than 1"),

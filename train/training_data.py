@@ -1,18 +1,15 @@
 """Training data of one stage: which windows it learns from, and which it is judged by."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Subset
 
 from train.annotations import DataError
 from train.dataset import Feeds, Labels, WindowDataset, check_store, examples
-from train.draws import Drawn, balanced, class_shares, made_windows, training_windows
+from train.draws import Drawn, balanced, made_windows, training_windows
 from train.labels import MICRO_GESTURES
 from train.recipes import Recipe
 from train.stages import StageConfig
@@ -44,13 +41,11 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """N windows, how often each is drawn, and how the classes are spread then."""
+    """N windows, and how often each is drawn."""
 
     windows: Drawn
     weights: np.ndarray
     """float64 [N], in relation to each other."""
-    log_priors: Mapping[str, Tensor]
-    """Task -> float32 [K]: log share of each class among what is drawn."""
 
 
 def modality_of(stage: str) -> str | None:
@@ -127,14 +122,7 @@ def training_data(
     if made is not None:
         share = sources.made_share if chosen else 1.0
         weights = np.append(weights * (1 - share), share)
-    log_priors = {}
-    for output in recipe.outputs:
-        count = len(output.class_names)
-        shares = np.full(count, 1 / count)
-        if chosen:
-            shares = class_shares(chosen, output.task, count, weights)
-        log_priors[output.task] = torch.tensor(np.log(shares), dtype=torch.float32)
-    return TrainingData(Drawn(windows, made), weights, log_priors)
+    return TrainingData(Drawn(windows, made), weights)
 
 
 def validation_data(recipe: Recipe, stage: str, sources: Sources) -> HeldOut:

@@ -93,7 +93,7 @@ def test_a_face_in_between_is_best_told_as_neither() -> None:
     labels = {"emotion": torch.tensor([BETWEEN, UNLABELLED])}
 
     def loss(*scores: float) -> float:
-        return float(loss_of({"emotion": torch.tensor([scores, (9.0, 0.0)])}, labels, CONFIG, {}))
+        return float(loss_of({"emotion": torch.tensor([scores, (9.0, 0.0)])}, labels, CONFIG))
 
     assert loss(1.0, 1.0) == pytest.approx(math.log(2), abs=1e-6)
     assert loss(1.0, 0.0) > loss(1.0, 1.0)
@@ -105,8 +105,8 @@ def test_in_training_the_rgb_branch_also_tells_where_joints_are() -> None:
     logits = whole(feeds("rgb"))
     labels = {task: torch.zeros(2, dtype=torch.long) for task in CLASSES}
     unknown = torch.stack([unknown_places(FRAMES, JOINTS)] * 2)
-    nobody = loss_of(logits, labels | {PLACES: unknown}, CONFIG, {})
-    told = loss_of(logits, labels | {PLACES: torch.full_like(unknown, 0.5)}, CONFIG, {})
+    nobody = loss_of(logits, labels | {PLACES: unknown}, CONFIG)
+    told = loss_of(logits, labels | {PLACES: torch.full_like(unknown, 0.5)}, CONFIG)
     assert float(told.detach()) > float(nobody.detach())
 
 
@@ -118,8 +118,8 @@ def test_in_training_the_face_branch_also_tells_where_landmarks_are() -> None:
     assert logits[PLACES].shape[:3] == (2, faces, len(LANDMARKS))
     labels = {"emotion": torch.zeros(2, dtype=torch.long)}
     unknown = torch.stack([unknown_places(faces, len(LANDMARKS))] * 2)
-    nobody = loss_of(logits, labels | {PLACES: unknown}, CONFIG, {})
-    told = loss_of(logits, labels | {PLACES: torch.full_like(unknown, 0.5)}, CONFIG, {})
+    nobody = loss_of(logits, labels | {PLACES: unknown}, CONFIG)
+    told = loss_of(logits, labels | {PLACES: torch.full_like(unknown, 0.5)}, CONFIG)
     assert float(told.detach()) > float(nobody.detach())
 
 
@@ -190,9 +190,8 @@ def test_what_is_frozen_drops_nothing_in_training(frozen: str) -> None:
     assert whole.net.training
 
 
-def loss(labels: list[int], config: StageConfig = CONFIG, prior: float = 0.5) -> float:
-    priors = {"emotion": torch.tensor([prior, 1 - prior]).log()}
-    return float(loss_of({"emotion": LOGITS}, {"emotion": torch.tensor(labels)}, config, priors))
+def loss(labels: list[int], config: StageConfig = CONFIG) -> float:
+    return float(loss_of({"emotion": LOGITS}, {"emotion": torch.tensor(labels)}, config))
 
 
 def test_the_loss_is_the_cross_entropy_of_what_is_labelled() -> None:
@@ -207,21 +206,13 @@ def test_smoothing_takes_a_share_of_the_label_to_all_classes() -> None:
     assert loss([0, UNLABELLED, UNLABELLED], smooth) == pytest.approx(expected)
 
 
-def test_logit_adjustment_multiplies_by_the_prior_to_its_power() -> None:
-    # odds 3 : 1, times prior odds (9 : 1) ** 0.5, are 9 : 1
-    adjusted = replace(CONFIG, logit_adjustment=0.5)
-    assert loss([0, UNLABELLED, UNLABELLED], adjusted, 0.9) == pytest.approx(-math.log(9 / 10))
-    assert loss([0, UNLABELLED, UNLABELLED], CONFIG, 0.9) == pytest.approx(-math.log(3 / 4))
-
-
 def test_tasks_are_summed_and_a_batch_without_labels_still_has_a_gradient() -> None:
     logits = {"micro_gesture": torch.zeros(2, 32, requires_grad=True), "emotion": LOGITS[:2]}
     labels = {"micro_gesture": torch.tensor([3, 4]), "emotion": torch.tensor([0, 0])}
-    priors = {task: torch.zeros(count) for task, count in CLASSES.items()}
-    both = loss_of(logits, labels, CONFIG, priors)
+    both = loss_of(logits, labels, CONFIG)
     assert both.item() == pytest.approx(math.log(32) - math.log(3 / 4 * 1 / 2) / 2)
     labels["micro_gesture"][:] = UNLABELLED
-    one = loss_of(logits, labels, CONFIG, priors)
+    one = loss_of(logits, labels, CONFIG)
     assert one.item() == pytest.approx(-math.log(3 / 4 * 1 / 2) / 2)
     one.backward()  # zero, not none: on several devices every process has to take part
     gradient = logits["micro_gesture"].grad

@@ -98,7 +98,7 @@ def test_cues_are_told_in_training_and_teach_branches_and_fusion() -> None:
     for key in (FACE_CUES, HAND_CUES):
         labels[key] = torch.zeros_like(logits[key])
     config = StageConfig(steps=1, batch=2, lr=1e-3)
-    loss_of(logits, labels, config, {}).backward()
+    loss_of(logits, labels, config).backward()
     assert net.micro_gesture.hands is not None
     for branch in (net.micro_gesture.hands, net.emotion.swinface.backbone):
         assert any(p.grad is not None and p.grad.abs().max() > 0 for p in branch.parameters())
