@@ -36,6 +36,7 @@ from train.annotations import DataError
 from train.evaluate import truths_and_events
 from train.judged import Labelled, annotated, windows_of
 from train.metrics import Probs, Reliability, reliability
+from train.out_paths import write_whole
 from train.scoring import ScoredVideo, windows_between
 from train.spotting import spot
 from train.states import shown
@@ -198,14 +199,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     text = dump_manifest(manifest)
     check_digests(folder, parse_manifest(text))
-    partial = folder / f"{MANIFEST_NAME}.partial"
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / MANIFEST_NAME)
+        write_whole(folder / MANIFEST_NAME, lambda file: file.write(text.encode()))
     except OSError as error:
         raise BundleError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:

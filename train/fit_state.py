@@ -14,8 +14,9 @@ from torch.optim.swa_utils import AveragedModel
 from train.annotations import DataError
 from train.checkpoint import save_checkpoint
 from train.models.heads import Net
+from train.out_paths import write_whole
 from train.recipes import Recipe
-from train.run_folder import write_json, write_whole
+from train.run_folder import cannot_be_written, write_json
 from train.stages import StageConfig, StageNet, parameter_groups
 
 
@@ -64,7 +65,8 @@ class FitState:
             "precision": fabric.strategy.precision.state_dict(),  # the scale of fp16's gradients
             "step": self.step, "best": self.best, "worse": self.worse, "last": self.last,
         }  # fmt: skip
-        write_whole(folder / "last.ckpt", lambda file: torch.save(content, file))
+        with cannot_be_written(folder):
+            write_whole(folder / "last.ckpt", lambda file: torch.save(content, file))
 
     def save_best(self, folder: Path, recipe: Recipe) -> None:
         """Write the average's weights as `best.pt`, a checkpoint of the recipe.
@@ -76,9 +78,10 @@ class FitState:
         assert isinstance(average, StageNet)
         weights = {k: v.cpu() for k, v in average.net.state_dict().items()}
         stage = average.stage
-        write_whole(
-            folder / "best.pt", lambda file: save_checkpoint(file, recipe, weights, stage=stage)
-        )
+        with cannot_be_written(folder):
+            write_whole(
+                folder / "best.pt", lambda file: save_checkpoint(file, recipe, weights, stage=stage)
+            )
         write_json(folder / "metrics.json", {"step": self.step, **self.last})
 
     def resume(self, folder: Path, fabric: Fabric) -> None:

@@ -1,10 +1,11 @@
-"""Where a command is to write: looked at before hours of work, not after them."""
+"""Where a command is to write: looked at before hours of work, not after them; whole files."""
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from train.annotations import DataError
 
@@ -55,3 +56,20 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         why = error.strerror or error
         raise DataError(f"{path}: cannot be written ({why}); name another --out") from None
+
+
+def write_whole(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    """The whole file, as `save` writes it, or what was there before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            save(file)
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise

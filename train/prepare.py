@@ -1,6 +1,5 @@
 """Data sets through the runtime's own perception into a store: training sees what serving sees."""
 
-import io
 import logging
 import multiprocessing
 import os
@@ -26,6 +25,7 @@ from realtime.sources import FileSource
 from realtime.sources.stream import MISSING_S, MISSING_SHARE
 from train.annotations import Corpus, DataError, Video, cues_beside
 from train.label_times import DAMAGED, spans_of
+from train.out_paths import write_whole
 from train.seen import SeenStore
 from train.store_files import (
     VERSION,
@@ -36,7 +36,6 @@ from train.store_files import (
     read_info,
     read_video,
     unwritable,
-    write_whole,
 )
 from train.track import JPEG_QUALITY, Track
 
@@ -280,20 +279,20 @@ def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> Stor
         problems=problems, rows=video.rows, cuts=tuple(track.cuts),
         is_annotated=video.is_annotated,
     )  # fmt: skip
-    blob = io.BytesIO()
-    np.save(blob, frames)
-    write_whole(out / "videos" / f"{video.id}.npy", blob.getvalue())
+    write_whole(out / "videos" / f"{video.id}.npy", lambda file: np.save(file, frames))
     if (cues := cues_beside(video.path)).exists():
-        write_whole(cues_file(out, video.id), cues.read_bytes())
+        known = cues.read_bytes()
+        write_whole(cues_file(out, video.id), lambda file: file.write(known))
     shard = out / "shards" / f"{video.id}.partial"
     os.replace(shard, shard.with_suffix(".tar"))
     text = TypeAdapter(StoredVideo).dump_json(stored)
-    write_whole(out / "videos" / f"{video.id}.json", text)
+    write_whole(out / "videos" / f"{video.id}.json", lambda file: file.write(text))
     return stored
 
 
 def _write_json(path: Path, info: StoreInfo) -> None:
+    text = TypeAdapter(StoreInfo).dump_json(info)
     try:
-        write_whole(path, TypeAdapter(StoreInfo).dump_json(info))
+        write_whole(path, lambda file: file.write(text))
     except OSError as error:
         raise unwritable(path.parent, error) from None

@@ -12,14 +12,15 @@ import contextlib
 import errno
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from train.annotations import DataError
 from train.export import git_revision
+from train.out_paths import write_whole
 from train.recipes import Recipe, dump_recipe
 from train.stages import StageConfig
 
@@ -73,25 +74,8 @@ def write_json(path: Path, value: object) -> None:
         DataError: the disk is full, or the folder cannot be written to.
     """
     blob = (json.dumps(value, indent=2) + "\n").encode()
-    write_whole(path, lambda file: file.write(blob))
-
-
-def write_whole(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    """The whole file, as `save` writes it, or what was there before.
-
-    Raises:
-        DataError: the disk is full, or the folder cannot be written to.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with cannot_be_written(path.parent):
-            with partial.open("wb") as file:
-                save(file)
-            partial.replace(path)
-    except DataError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with cannot_be_written(path.parent):
+        write_whole(path, lambda file: file.write(blob))
 
 
 @contextlib.contextmanager

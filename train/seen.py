@@ -16,6 +16,7 @@ from engines.manifest import PerceptionSpec
 from realtime.sources import FileSource
 from train.annotations import DataError, Video
 from train.label_times import spans_of
+from train.out_paths import write_whole
 from train.store_files import (
     StoredVideo,
     cues_file,
@@ -23,7 +24,6 @@ from train.store_files import (
     read_info,
     read_video,
     unwritable,
-    write_whole,
 )
 
 _SAME_S = 1.0
@@ -77,7 +77,7 @@ class SeenStore:
             for source, target in files.items():
                 if source.exists():
                     _link(source, target)
-            write_whole(out / "videos" / f"{video.id}.json", text)
+            write_whole(out / "videos" / f"{video.id}.json", lambda file: file.write(text))
         except OSError as error:
             raise unwritable(out, error) from None
         return taken

@@ -1,6 +1,5 @@
 """What a store consists of on disk: its records, and how they are read."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,17 +158,6 @@ def read_clock(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np
     """
     frames = map_frames(folder, name)
     return frames["t"].copy(), frames["stretch"].copy()
-
-
-def write_whole(path: Path, blob: bytes) -> None:
-    """Write a file that is whole or absent, whatever happens meanwhile.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_bytes(blob)
-    os.replace(partial, path)
 
 
 def unwritable(out: Path, error: OSError) -> DataError:

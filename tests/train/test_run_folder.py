@@ -12,7 +12,8 @@ import torch
 
 from tests.train.tiny_recipe import tiny
 from train.annotations import DataError
-from train.run_folder import cannot_be_written, claim, result_of, write_json, write_whole
+from train.out_paths import write_whole
+from train.run_folder import cannot_be_written, claim, result_of, write_json
 from train.stages import StageConfig
 
 STAGES = {"pose": StageConfig(steps=10, batch=4, lr=0.01)}
@@ -75,7 +76,10 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
 
     path = tmp_path / "last.ckpt"
     path.write_bytes(b"before")
-    with pytest.raises(DataError, match=r"\(No space left on device\); make room"):
+    with (
+        pytest.raises(DataError, match=r"\(No space left on device\); make room"),
+        cannot_be_written(tmp_path),
+    ):
         write_whole(path, half)
     assert path.read_bytes() == b"before"
     write_whole(path, lambda file: file.write(b"after"))

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.out_paths import write_whole
 from train.synth.avatar import Avatar, Part
 
 _FLOAT, _INT, _BYTE = 5126, 5125, 5121
@@ -33,14 +34,8 @@ def write_avatar(folder: Path, avatar: Avatar) -> None:
         code = cv2.COLOR_RGBA2BGR if is_solid else cv2.COLOR_RGBA2BGRA
         options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if is_solid else []
         _, packed = cv2.imencode(f".{ending}", cv2.cvtColor(picture, code), options)
-        _write(folder / f"{material}_color.{ending}", packed.tobytes())
-    _write(folder / f"{avatar.name}.glb", glb(avatar))
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+        write_whole(folder / f"{material}_color.{ending}", packed.tofile)
+    write_whole(folder / f"{avatar.name}.glb", lambda file: file.write(glb(avatar)))
 
 
 def glb(avatar: Avatar) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from train.out_paths import write_whole
 from train.synth.glb import write_avatar
 from train.synth.makehuman.material import Material, MaterialError
 from train.synth.makehuman.person import make_person
@@ -52,6 +53,4 @@ def _claim(path: Path, seed: int) -> None:
                 f"{path}: expected people of --seed {seed}, got {found}; name a new folder"
             )
         return
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(record), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, lambda file: file.write(json.dumps(record).encode()))
