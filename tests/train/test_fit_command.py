@@ -81,7 +81,7 @@ def test_settings_that_do_not_exist_or_make_no_sense(
         (["--hop-s", "0"], "--hop-s: expected seconds above 0, got 0.0"),
         (["--hop-s", "nan"], "--hop-s: expected seconds above 0, got nan"),
         (["--hop-s", "inf"], "--hop-s: expected seconds above 0, got inf"),
-        (["--made-share", "1.5"], "--made-share: expected a share, 0 to 1, got 1.5"),
+        (["--made-share", "1.5"], "--made-share: expected 0 to 1, got 1.5"),
     ],
 )
 def test_what_is_not_there(

@@ -168,8 +168,7 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         if value is not None:
             check_number(name, value, least)
     check_seed(arguments.seed)
-    if not 0 <= arguments.made_share <= 1:
-        raise TellsError(f"--made-share: expected a share, 0 to 1, got {arguments.made_share}")
+    check_number("--made-share", arguments.made_share, 0, 1)
     if not (arguments.hop_s > 0 and math.isfinite(arguments.hop_s)):
         raise TellsError(f"--hop-s: expected seconds above 0, got {arguments.hop_s}")
 

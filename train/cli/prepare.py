@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.errors import TellsError
 from train.cli import Subparsers
+from train.cli.bounds import check_number
 from train.cli.needs import RECIPE_NAMES, require
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     from train.recipes import RECIPES
 
     for name, value in (("--limit", arguments.limit), ("--workers", arguments.workers)):
-        if value is not None and value < 1:
-            raise TellsError(f"{name}: expected 1 or more, got {value}")
+        if value is not None:
+            check_number(name, value, 1)
     corpus = open_corpus(
         arguments.data, arguments.layout, frame_shift=arguments.frame_shift,
         split=arguments.split, skip_bad=arguments.skip_bad,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engines.errors import TellsError
 from train.cli import Subparsers
+from train.cli.bounds import check_number
 from train.cli.needs import RECIPE_NAMES, require
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -35,8 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Draw and write."""
     if arguments.out.suffix.lower() not in _SUFFIXES:
         raise TellsError(f"--out: expected a name with {' or '.join(_SUFFIXES)}: {arguments.out}")
-    if not 1 <= arguments.number <= 100:
-        raise TellsError(f"--number: expected 1 to 100, got {arguments.number}")
+    check_number("--number", arguments.number, 1, 100)
     if arguments.at is not None and arguments.video is None:
         raise TellsError("--at: expected --video ID beside it")
     require("show", ("torch",))

@@ -3,12 +3,16 @@
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.errors import TellsError
 from train.avatar_names import everyone, person
 from train.cli import Subparsers
 from train.cli.bounds import check_number, check_seed
 from train.cli.needs import require
+
+if TYPE_CHECKING:
+    from train.synth.take import SynthOptions
 
 _VALIDATE, _TEST = ("m017",), ("f009", "m006")
 
@@ -83,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
-def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _options(arguments: argparse.Namespace) -> "SynthOptions":
     from train.synth.take import SynthOptions
 
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", arguments.size)
@@ -92,12 +96,10 @@ def _options(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
         raise TellsError(
             f"--size: expected WxH, even numbers from 96 to 4096, got {arguments.size!r}"
         )
-    check_number("--clips", arguments.clips, 1)
+    check_number("--clips", arguments.clips, 1, 9999)  # the layouts' numbers have four digits
     check_number("--workers", arguments.workers, 1)
     check_number("--length-s", arguments.length_s, 4, 3600)
     check_seed(arguments.seed)
-    if arguments.clips > 9999:
-        raise TellsError(f"--clips: the layouts number videos to 9999, got {arguments.clips}")
     validate = _VALIDATE if arguments.validate is None else arguments.validate
     test = _TEST if arguments.test is None else arguments.test
     split = dict.fromkeys(arguments.people or everyone(arguments.avatars), "train")

@@ -32,7 +32,8 @@ def test_a_bad_size_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
 
 @pytest.mark.parametrize(
     ("option", "value", "bounds"),
-    [("--clips", "0", "1 or more"), ("--workers", "0", "1 or more"),
+    [("--clips", "0", "1 to 9999"), ("--clips", "10000", "1 to 9999"),
+     ("--workers", "0", "1 or more"),
      ("--seed", "-1", "0 to 2147483647"), ("--seed", "2147483648", "0 to 2147483647"),
      ("--length-s", "1.5", "4 to 3600"), ("--length-s", "nan", "4 to 3600"),
      ("--length-s", "inf", "4 to 3600")],
@@ -44,13 +45,6 @@ def test_numbers_out_of_bounds_are_said(
     flat = [f"{name}={number}" for name, number in arguments.items()]
     line = said(capsys, "--avatars", tmp_path, "--out", tmp_path / "out", *flat)
     assert line.startswith(f"train: {option}: expected {bounds}, got {value}")
-
-
-def test_more_videos_than_the_layouts_can_number_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = said(capsys, "--avatars", tmp_path, "--out", tmp_path / "out", "--clips", 10_000)
-    assert "9999" in line
 
 
 def test_missing_avatars_are_named_before_anything_is_written(
