@@ -5,6 +5,7 @@
 interrupted run has everything up to the interruption.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -31,6 +32,9 @@ from realtime.text_sinks import CsvSink, JsonlSink
 from realtime.timeline import Timeline
 from realtime.truth import Truth
 from realtime.video_sink import VideoSink
+
+_DRAWING = threading.Lock()
+"""Matplotlib does not promise to draw on two threads, where two cameras' recordings end."""
 
 
 class Recording:
@@ -169,7 +173,8 @@ class Recording:
     def _finish(self, outcome: Literal["finished", "interrupted", "failed"]) -> None:
         """Draw the timeline, write `events.eaf` and complete `run.json`."""
         try:
-            self._timeline.save(self._folder / TIMELINE_FILE)
+            with _DRAWING:
+                self._timeline.save(self._folder / TIMELINE_FILE)
             write_elan(
                 self._folder / EVENTS_FILE,
                 self._folder / ELAN_FILE,

@@ -26,9 +26,8 @@ def altered(window: Window, **changes: Any) -> Window:
 def last(window: Window, seconds: float) -> Window:
     """What is left of it if it begins so late."""
     kept = window.t >= window.end - seconds
-    return altered(
-        window, **{n: v[kept] for n, v in vars(window).items() if isinstance(v, np.ndarray)}
-    )
+    arrays = {n: v[kept] for n, v in vars(window).items() if n != "layout"}
+    return altered(window, **arrays)
 
 
 def only(index: int, **changes: Any) -> Manifest:
