@@ -127,7 +127,8 @@ class Recording:
 
     def summary(self) -> str:
         """What lies in the folder, in a line or two for people; to be asked after the end."""
-        c, video = self._tally.counts, f"{VIDEO_FILE}, " if self._overlay is not None else ""
+        c = self._tally.counts
+        video = f"{VIDEO_FILE}, " if self._overlay is not None and c.frames else ""
         states = f", {self._events.num_states} intervals of {', '.join(self._states)}"
         text = (
             f"{self._folder}: {video}{TIMELINE_FILE}, "
@@ -142,7 +143,9 @@ class Recording:
             )
         if c.frames_with_nobody > c.frames / 2:
             text += f"\nNobody was seen in {c.frames_with_nobody} of {c.frames} frames."
-        if not c.predictions:
+        if not c.frames:
+            text += "\nNo picture came."
+        elif not c.predictions:
             text += "\nNo prediction was made: " + self._what_it_takes()
         if any(m.source.is_untrained for m in self._record.bundles):
             text += "\nThe bundle is untrained: its weights are random and its predictions too."
@@ -180,7 +183,7 @@ class Recording:
                 self._folder / ELAN_FILE,
                 tasks=self._tasks,
                 truth=self._truth.intervals if self._truth else (),
-                media=None if self._video is None else self._folder / VIDEO_FILE,
+                media=self._folder / VIDEO_FILE if self._video and self._first_frame else None,
             )
         finally:
             record = replace(

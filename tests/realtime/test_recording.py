@@ -99,3 +99,13 @@ def test_shown_emotion_is_kept_beside_the_events_but_is_none(tmp_path: Path) -> 
     assert rows[2] == "emotion,positive,1.000,1.500,1.750,0.800"
     assert "events.csv (1 events, 1 intervals of emotion)" in recording.summary()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["events"] == 1
+
+
+def test_of_a_camera_that_never_came_no_video_is_promised(tmp_path: Path) -> None:
+    with record_in(tmp_path, "live", has_video=True) as recording:
+        pass
+    assert "No picture came." in recording.summary()
+    assert "annotated.mp4" not in recording.summary()
+    assert not (tmp_path / "out" / "annotated.mp4").exists()
+    assert "annotated.mp4" not in (tmp_path / "out" / "events.eaf").read_text()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["first_frame"] is None
