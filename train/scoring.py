@@ -256,9 +256,12 @@ def _decider(manifest: Manifest, config: Config, task: str) -> Decider:
 
 
 def _predictions(scored: ScoredVideo, manifest: Manifest, task: str) -> Iterator[Prediction]:
+    # As the buffer counts shots: a cut is the first moment of the next one.
+    shots = np.searchsorted(scored.video.cuts, scored.at + 1e-6, side="right")
     for k, end in enumerate(scored.ends):
         yield Prediction(
             source=scored.video.id, task=task, start=float(end - manifest.window.span_s),
             end=float(end), at=float(scored.at[k]), probs=scored.probs[task][k].copy(),
             coverage=float(scored.coverage[k]), latency_s=0.0, bundle=manifest.id,
+            shot=int(shots[k]),
         )  # fmt: skip

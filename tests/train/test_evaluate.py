@@ -1,6 +1,7 @@
 """Figures of a model, from scores written by hand through the live decision layer."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,6 +164,14 @@ def test_states_are_those_that_the_live_decisions_show() -> None:
     config = Config(state_tau_s=0.0)
     # Entered at 0.6, left below 0.5.
     assert live_states(video, MANIFEST, config, "emotion") == [None, 1, 1, None, 0]
+
+
+def test_at_a_cut_the_moving_average_begins_anew_as_it_does_live() -> None:
+    """Windows are about 0.5, 0.75, ... 1.75 s; the next shot begins with a frame at 1.0 s."""
+    video = scored_video("a", [(4, 0.9)] * 2 + [(9, 0.9)] * 4, positive=[0.9] * 2 + [0.1] * 4)
+    cut = replace(video, video=replace(video.video, cuts=(1.0,)))
+    states = [live_states(item, MANIFEST, Config(), "emotion") for item in (video, cut)]
+    assert states == [[1] * 6, [1, 1, 0, 0, 0, 0]]  # after a second still 0.1 + 0.8 exp(-1 / 2)
 
 
 def test_background_is_neither_a_truth_nor_an_event_of_spotting() -> None:
