@@ -59,7 +59,7 @@ def inside_of(item: ScoredVideo, span: Span) -> NDArray[np.bool_]:
 
 
 def _mean(item: ScoredVideo, task: str, among: NDArray[np.bool_]) -> Probs:
-    seen = among & (item.coverage > 0)
+    seen = among & (item.coverage[task] > 0)
     return np.asarray(item.probs[task][seen if seen.any() else among].mean(axis=0))
 
 
@@ -70,7 +70,7 @@ def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None)
     """
     rows, labels, videos = [], [], []
     for item in scored:
-        for k in np.flatnonzero(item.coverage > 0).tolist():
+        for k in np.flatnonzero(item.coverage[task] > 0).tolist():
             label = window_truth(item, k, task, background)
             if label != UNLABELLED:
                 rows.append(item.probs[task][k])

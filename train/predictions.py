@@ -54,7 +54,7 @@ def _rows(scored: Sequence[ScoredVideo], output: OutputSpec) -> Iterator[tuple[o
                 yield "clip", name, row, "", "", named(label), *_digits(probs)
         if output.task == EMOTION:
             yield "video", name, "", "", "", named(item.video.emotion), *_digits(emotion_of(item))
-        for k in np.flatnonzero(item.coverage > 0).tolist():
+        for k in np.flatnonzero(item.coverage[output.task] > 0).tolist():
             truth = named(window_truth(item, k, output.task, output.background))
             times = (f"{item.ends[k]:.3f}", f"{item.at[k]:.3f}")
             yield "window", name, "", *times, truth, *_digits(item.probs[output.task][k])

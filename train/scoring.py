@@ -54,8 +54,9 @@ class ScoredVideo:
     """float64 [N] stream seconds that the scores are about."""
     probs: dict[str, Probs]
     """Task -> float32 [N, K]."""
-    coverage: np.ndarray
-    """float64 [N] 0..1; 0 where the live buffer would give no window."""
+    coverage: dict[str, np.ndarray]
+    """Task -> float64 [N] 0..1, of what the task looks at; 0 where the live buffer would give no
+    window."""
     is_between: bool = False
     """Known to show no emotion more than another."""
 
@@ -65,7 +66,7 @@ def windows_between(scored: Sequence[ScoredVideo], task: str) -> Probs:
 
     Without those that the live loop would not have. There must be a video.
     """
-    rows = [v.probs[task][v.coverage > 0] for v in scored if v.is_between]
+    rows = [v.probs[task][v.coverage[task] > 0] for v in scored if v.is_between]
     return np.concatenate([scored[0].probs[task][:0], *rows])
 
 
@@ -180,7 +181,7 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
     due = np.arange(first, video.end + 1e-6, hop_s)
     ends = np.unique([store.last_frame(video.id, t) for t in due])  # one in a pause, not many
     probs: dict[str, list[Probs]] = {o.task: [] for o in scorer.manifest.outputs}
-    covered: list[float] = []
+    covered: dict[str, list[float]] = {o.task: [] for o in scorer.manifest.outputs}
     for lo in range(0, len(ends), _BATCH):
         windows = [
             store.window(
@@ -193,16 +194,18 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
             for end in ends[lo : lo + _BATCH]
         ]
         for end, scores in zip(ends[lo : lo + _BATCH], _scores(scorer, windows), strict=True):
+            is_whole = store.is_whole(video.id, end - span, end, spec.max_gap_s)
             for output in scorer.manifest.outputs:
                 count = len(output.class_names)
                 probs[output.task].append(
                     scores[output.task].probs if scores else np.full(count, 1 / count, np.float32)
                 )
-            is_whole = store.is_whole(video.id, end - span, end, spec.max_gap_s)
-            covered.append(next(iter(scores.values())).coverage if scores and is_whole else 0.0)
+                seen = scores[output.task].coverage if scores and is_whole else 0.0
+                covered[output.task].append(seen)
     return ScoredVideo(
         video, ends, ends - span * (1 - spec.anchor),
-        {task: np.stack(rows) for task, rows in probs.items()}, np.array(covered),
+        {task: np.stack(rows) for task, rows in probs.items()},
+        {task: np.array(shares) for task, shares in covered.items()},
         is_between=store.is_rendered and video.emotion is None,
     )  # fmt: skip
 
@@ -262,6 +265,6 @@ def _predictions(scored: ScoredVideo, manifest: Manifest, task: str) -> Iterator
         yield Prediction(
             source=scored.video.id, task=task, start=float(end - manifest.window.span_s),
             end=float(end), at=float(scored.at[k]), probs=scored.probs[task][k].copy(),
-            coverage=float(scored.coverage[k]), latency_s=0.0, bundle=manifest.id,
+            coverage=float(scored.coverage[task][k]), latency_s=0.0, bundle=manifest.id,
             shot=int(shots[k]),
         )  # fmt: skip

@@ -82,7 +82,7 @@ def scored_video(
             "micro_gesture": np.stack([gesture_probs(*item, evenly=evenly) for item in said]),
             "emotion": np.stack([1 - yes, yes], axis=1),
         },
-        coverage=covered, is_between=is_between,
+        coverage={"micro_gesture": covered, "emotion": covered}, is_between=is_between,
     )  # fmt: skip
 
 

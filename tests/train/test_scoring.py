@@ -35,6 +35,7 @@ from tests.train.tiny_store import (
 from train.annotations import DataError
 from train.checkpoint import save_checkpoint
 from train.dataset import manifest_of
+from train.judged import windows_of
 from train.models.heads import build_net
 from train.perception import perception_of
 from train.scoring import (
@@ -42,6 +43,7 @@ from train.scoring import (
     bundle_scorer,
     checkpoint_scorer,
     live_events,
+    live_states,
     score_videos,
 )
 from train.store import Store, open_store
@@ -73,7 +75,7 @@ def test_windows_lie_a_hop_apart_and_are_about_their_middle(store: Store, bundle
         assert long.probs[task].shape == (len(long.ends), classes)
         assert long.probs[task].sum(axis=1) == pytest.approx(1.0, abs=1e-5)
         assert np.ptp(long.probs[task], axis=0).max() > 0.01  # other windows, other scores
-    assert (long.coverage == 1.0).all()
+    assert all((seen == 1.0).all() for seen in long.coverage.values())
     # A video shorter than a window is one window, about its own middle.
     assert short.ends == pytest.approx([0.5])
     assert short.at == pytest.approx([0.25])
@@ -142,8 +144,25 @@ def test_what_the_live_buffer_would_not_give_is_not_covered(bundle: Path, tmp_pa
     with bundle_scorer(bundle, "ort") as scorer:
         (scored,) = score_videos(scorer, open_store(folder), "test", 0.25)
     is_whole = (scored.ends < 3.0) | (scored.ends >= 4.0)
-    assert (scored.coverage[is_whole] == 1.0).all()
-    assert (scored.coverage[~is_whole] == 0.0).all()
+    for seen in scored.coverage.values():
+        assert (seen == is_whole).all()
+
+
+def test_each_task_is_covered_by_what_it_looks_at(bundle: Path, tmp_path: Path) -> None:
+    """No face from 3 s on: the pose tells gestures, of the emotion the live loop is silent."""
+    video = TinyVideo("a", "test", ((4, 1.0, 5.0),), emotion=1, seconds=6.0)
+    folder = write_tiny_store(tmp_path / "store", tiny(), [video])
+    rewrite_frames(folder, "a", has_face=open_store(folder).times("a") < 3.0)
+    with bundle_scorer(bundle, "ort") as scorer:
+        (scored,) = score_videos(scorer, open_store(folder), "test", 0.25)
+        states = live_states(scored, scorer.manifest, Config(state_tau_s=0.0), "emotion")
+    assert (scored.coverage["micro_gesture"] == 1.0).all()
+    faceless = scored.ends >= 4.0
+    assert (scored.coverage["emotion"][faceless] == 0.0).all()
+    assert (scored.coverage["emotion"][scored.ends < 3.0] == 1.0).all()
+    assert {state for state, is_out in zip(states, faceless, strict=True) if is_out} == {None}
+    windows = windows_of([scored], "emotion", None)
+    assert len(windows.labels) == (scored.coverage["emotion"] > 0).sum() < len(scored.ends)
 
 
 def test_a_window_in_a_pause_counts_once(bundle: Path, tmp_path: Path) -> None:
@@ -154,7 +173,7 @@ def test_a_window_in_a_pause_counts_once(bundle: Path, tmp_path: Path) -> None:
     with bundle_scorer(bundle, "ort") as scorer:
         (scored,) = score_videos(scorer, open_store(folder), "test", 0.25)
     assert (np.diff(scored.ends) > 0).all()
-    assert len(scored.probs["emotion"]) == len(scored.coverage) == len(scored.ends)
+    assert len(scored.probs["emotion"]) == len(scored.coverage["emotion"]) == len(scored.ends)
 
 
 def test_windows_that_cannot_be_scored_are_even_and_not_covered(store: Store) -> None:
@@ -170,7 +189,7 @@ def test_windows_that_cannot_be_scored_are_even_and_not_covered(store: Store) ->
     long, _ = score_videos(Scorer(score, manifest), store, "test", 0.5)
     bad = np.isclose(long.ends, 2.0)
     assert bad.sum() == 1
-    assert (long.coverage == np.where(bad, 0.0, 1.0)).all()
+    assert (long.coverage["emotion"] == np.where(bad, 0.0, 1.0)).all()
     assert long.probs["emotion"][bad] == pytest.approx(np.full((1, 2), 0.5))
     assert (long.probs["emotion"][~bad] == (0.0, 1.0)).all()
 
