@@ -64,7 +64,7 @@ class EventSegmenter:
     not told. Where another class is clearly likelier for `split_s`, another event has begun.
 
     Short ones are discarded and near ones of one name merged, so an event becomes known `gap_s`
-    after its end.
+    after its end, and later by the probabilities' lag.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class EventSegmenter:
         if (
             self._current is not None
             and not self._current.is_open
-            and t - self._current.end > self._gap_s
+            and t - self._lag_s - self._current.end > self._gap_s
         ):
             events += self._close()
         if self._current is not None and self._current.is_open:

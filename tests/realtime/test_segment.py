@@ -102,6 +102,15 @@ def test_a_pause_joins_one_gesture_and_parts_two() -> None:
     assert two[0].end < two[1].start
 
 
+@pytest.mark.parametrize("lag_s", [0.0, 0.2, 0.4])
+def test_probabilities_that_are_late_make_no_pause_longer(lag_s: float) -> None:
+    """Below 0.4 at 0.9 s, at 0.6 again at 1.15 s: 0.25 s, whenever that becomes known."""
+    moments = (*[EARS] * 4, NOTHING, *[EARS] * 3, *[NOTHING] * 3)
+    assert [e.label for e in run(*moments, by=segmenter(lag_s=lag_s))] == ["ears"]
+    before, after = run(*moments, by=segmenter(lag_s=lag_s, gap_s=0.2))
+    assert before.end < after.start
+
+
 def test_times_are_those_of_the_movement_not_of_the_average_that_is_late() -> None:
     moments = (NOTHING, NOTHING, NOTHING, *[EARS] * 8, NOTHING, NOTHING, NOTHING)
     (late,), (event,) = run(*moments), run(*moments, by=segmenter(lag_s=0.2))
