@@ -65,11 +65,11 @@ def _drawn(names: Set[str], share: float, fold: int, what: str, cure: str = "") 
     every = sorted(names)
     if len(every) < 2:
         raise DataError(f"--hold-out: expected 2 or more {what}, got {len(every)}{cure}")
-    count = min(max(1, round(share * len(every))), len(every) - 1)
-    folds = math.ceil(len(every) / count)
+    size = min(max(1.0, share * len(every)), len(every) - 1)  # 7.4 of 37: folds of 7 and of 8
+    folds = math.ceil(len(every) / size - 1e-9)
     if not 1 <= fold <= folds:
         raise DataError(
-            f"--fold: expected 1 to {folds} for {count} of {len(every)} {what}, got {fold}"
+            f"--fold: expected 1 to {folds} for {size:.3g} of {len(every)} {what}, got {fold}"
         )
     order = np.random.default_rng(_SEED).permutation(len(every))
-    return {every[k] for k in order[(fold - 1) * count : fold * count]}
+    return {every[k] for k in order[round((fold - 1) * size) : round(fold * size)]}

@@ -61,6 +61,22 @@ def test_the_folds_of_a_share_hold_out_everybody_once() -> None:
         hold_out(PEOPLE, 0.0, fold=2)
 
 
+@pytest.mark.parametrize("people", [2, 4, 6, 9, 10, 37, 72, 102])
+@pytest.mark.parametrize(("share", "count"), [(0.2, 5), (0.25, 4), (0.1, 10), (0.5, 2), (1 / 3, 3)])
+def test_there_are_as_many_folds_as_the_share_says_however_many_people(
+    people: int, share: float, count: int
+) -> None:
+    """As of iMiGUE's 37: a fifth is 7 or 8, and after five folds nobody is left over."""
+    corpus = corpus_of(*(("train", str(k), 0) for k in range(people)))
+    folds = [hold_out(corpus, share, fold=k + 1) for k in range(min(count, people))]
+    held = [name for fold in folds for name in subjects(fold, "val")]
+    assert sorted(held) == sorted(str(k) for k in range(people))
+    sizes = [len(subjects(fold, "val")) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    with pytest.raises(DataError, match=f"--fold: expected 1 to {len(folds)} for"):
+        hold_out(corpus, share, fold=len(folds) + 1)
+
+
 def test_where_videos_are_split_each_result_is_held_out_alike(tmp_path: Path) -> None:
     numbers = (*sorted(EMOTION_TRAIN)[:20], *sorted(EMOTION_TEST)[:2])
     rows = "".join(
