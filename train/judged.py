@@ -66,7 +66,8 @@ def _mean(item: ScoredVideo, task: str, among: NDArray[np.bool_]) -> Probs:
 def windows_of(scored: Sequence[ScoredVideo], task: str, background: int | None) -> Labelled:
     """Single windows with their truth: the gesture in the middle, or background; or the emotion.
 
-    Without those that the live loop would not have, and gestures of videos without annotation.
+    Without those that the live loop would not have, gestures of videos without annotation, and of
+    trimmed ones what is outside of their gesture.
     """
     rows, labels, videos = [], [], []
     for item in scored:
@@ -86,7 +87,8 @@ def window_truth(item: ScoredVideo, k: int, task: str, background: int | None) -
     if task == GESTURE:
         covering = [s for s in item.video.spans if s.start <= item.at[k] <= s.end]
         shortest = min(covering, key=lambda s: s.end - s.start, default=None)
-        label = background if shortest is None else shortest.label
+        outside = None if item.is_trimmed else background
+        label = outside if shortest is None else shortest.label
         label = label if item.video.is_annotated else None
     return UNLABELLED if label is None else label
 

@@ -59,6 +59,8 @@ class ScoredVideo:
     window."""
     is_between: bool = False
     """Known to show no emotion more than another."""
+    is_trimmed: bool = False
+    """Nothing of it is background: what is not annotated is unknown, as in training."""
 
 
 def windows_between(scored: Sequence[ScoredVideo], task: str) -> Probs:
@@ -206,7 +208,7 @@ def _score_video(scorer: Scorer, store: Store, video: StoredVideo, hop_s: float)
         video, ends, ends - span * (1 - spec.anchor),
         {task: np.stack(rows) for task, rows in probs.items()},
         {task: np.array(shares) for task, shares in covered.items()},
-        is_between=store.is_rendered and video.emotion is None,
+        is_between=store.is_rendered and video.emotion is None, is_trimmed=store.info.is_trimmed,
     )  # fmt: skip
 
 

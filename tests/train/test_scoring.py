@@ -36,6 +36,7 @@ from train.annotations import DataError
 from train.checkpoint import save_checkpoint
 from train.dataset import manifest_of
 from train.judged import windows_of
+from train.labels import ILLUSTRATIVE
 from train.models.heads import build_net
 from train.perception import perception_of
 from train.scoring import (
@@ -163,6 +164,17 @@ def test_each_task_is_covered_by_what_it_looks_at(bundle: Path, tmp_path: Path) 
     assert {state for state, is_out in zip(states, faceless, strict=True) if is_out} == {None}
     windows = windows_of([scored], "emotion", None)
     assert len(windows.labels) == (scored.coverage["emotion"] > 0).sum() < len(scored.ends)
+
+
+@pytest.mark.parametrize(("is_trimmed", "outside"), [(False, {ILLUSTRATIVE}), (True, set())])
+def test_where_gestures_are_trimmed_nothing_is_background_for_the_judge_either(
+    bundle: Path, tmp_path: Path, *, is_trimmed: bool, outside: set[int]
+) -> None:
+    video = TinyVideo("a", "val", ((4, 1.0, 3.0),), seconds=6.0)
+    folder = write_tiny_store(tmp_path / "store", tiny(), [video], is_trimmed=is_trimmed)
+    with bundle_scorer(bundle, "ort") as scorer:
+        scored = score_videos(scorer, open_store(folder), "val", 0.25)
+    assert set(windows_of(scored, "micro_gesture", ILLUSTRATIVE).labels) == {4} | outside
 
 
 def test_a_window_in_a_pause_counts_once(bundle: Path, tmp_path: Path) -> None:
