@@ -67,6 +67,8 @@ class Corpus:
     """Why something was left out or changed -> how often; never silent."""
     notes: tuple[str, ...] = ()
     """The same one by one, as `what: why`."""
+    first_frame: int = 0
+    """What its label files call a video's first frame."""
 
 
 class Skips:

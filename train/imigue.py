@@ -240,4 +240,7 @@ def _corpus(what: str, root: Path, videos: Mapping[str, Video], skips: Skips, sh
         raise DataError(f"{root}: no video can be used ({why}){advice(root)}")
     origin = RENDERED_PEOPLE if (root / RENDERED).is_dir() else "iMiGUE"
     name = f"{origin}, {what}" + (f", frames {shift:+d}" if shift else "")
-    return Corpus(name, MICRO_GESTURES, tuple(videos.values()), skips.counts, tuple(skips.notes))
+    return Corpus(
+        name, MICRO_GESTURES, tuple(videos.values()), skips.counts, tuple(skips.notes),
+        first_frame=-_counting(shift).offset,
+    )  # fmt: skip

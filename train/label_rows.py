@@ -33,6 +33,11 @@ class Counting:
     shift: int = 0
     """Added to frame numbers: there are kits that are one frame off."""
 
+    @property
+    def offset(self) -> int:
+        """Added to a number in the file it makes a frame, 0-based."""
+        return self.shift - self.first_frame
+
 
 def read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and stripped cells of each row that is not empty.
@@ -121,8 +126,8 @@ def _segment(row: LabelRow, counting: Counting, *, may_be_hidden: bool) -> Segme
     first = counting.first_frame
     if not first <= start <= end:
         raise ValueError(f"expected {first} <= start <= end, got {start} to {end}")
-    offset = counting.shift - first
-    return Segment(counting.classes.get(raw, UNLABELLED), start + offset, end + offset)
+    label, offset = counting.classes.get(raw, UNLABELLED), counting.offset
+    return Segment(label, start + offset, end + offset)
 
 
 def _whole(cell: str) -> int:

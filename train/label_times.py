@@ -35,6 +35,25 @@ def spans_of(video: Video, t: Seconds, problems: Counter[str]) -> tuple[Span, ..
     return tuple(_in_seconds(video.segments, t, every, problems))
 
 
+def lost_frames(video: Video, t: Seconds, problems: Counter[str]) -> tuple[int, ...]:
+    """Which frames of the file, 0-based, were not decoded; none where its stamps do not say.
+
+    Args:
+        video: whose file.
+        t: as of `spans_of`.
+        problems: as there.
+
+    Raises:
+        SourceError: as there.
+    """
+    if not problems[DAMAGED]:
+        return ()
+    every = _file_clock(video.path, t)
+    following = t[np.searchsorted(t, every - _SAME_S).clip(max=len(t) - 1)]
+    is_lost = np.abs(following - every) > _SAME_S
+    return tuple(np.flatnonzero(is_lost).tolist()) if (~is_lost).sum() == len(t) else ()
+
+
 def _file_clock(path: Path, t: Seconds) -> Seconds:
     """float64 [M] stream seconds of every frame in the file, by its own stamps, undecoded."""
     stamps = []

@@ -24,7 +24,7 @@ from realtime.perception import open_perceiver
 from realtime.sources import FileSource
 from realtime.sources.stream import MISSING_S, MISSING_SHARE
 from train.annotations import Corpus, DataError, Video, cues_beside
-from train.label_times import DAMAGED, spans_of
+from train.label_times import DAMAGED, lost_frames, spans_of
 from train.out_paths import write_whole
 from train.seen import SeenStore
 from train.store_files import (
@@ -115,7 +115,8 @@ def prepare(
         if result.video is not None:
             done.append(result.video)
         report(result)
-    _write_json(out / "store.json", replace(read_info(out), skipped=skipped))
+    info = replace(read_info(out), skipped=skipped, first_frame=corpus.first_frame)
+    _write_json(out / "store.json", info)
     return Tally(
         videos=len(done),
         frames=sum(v.frames for v in done),
@@ -134,8 +135,9 @@ def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: 
         DataError: it was begun with other options, or cannot be written to.
     """
     info = StoreInfo(
-        VERSION, corpus.name, corpus.class_names, spec, JPEG_QUALITY, is_trimmed, corpus.skipped
-    )
+        VERSION, corpus.name, corpus.class_names, spec, JPEG_QUALITY, is_trimmed,
+        corpus.skipped, corpus.first_frame,
+    )  # fmt: skip
     try:
         for folder in ("videos", "shards"):
             (out / folder).mkdir(parents=True, exist_ok=True)
@@ -144,9 +146,8 @@ def begin_store(out: Path, corpus: Corpus, spec: PerceptionSpec, *, is_trimmed: 
     if not (out / "store.json").exists():
         _write_json(out / "store.json", info)
         return
-    other = read_info(out)
-    own, its = (TypeAdapter(StoreInfo).dump_python(i, mode="json") for i in (info, other))
-    changed = sorted(key for key in own if key != "skipped" and own[key] != its[key])
+    own, its = (TypeAdapter(StoreInfo).dump_python(i, mode="json") for i in (info, read_info(out)))
+    changed = sorted(k for k in own.keys() - {"skipped", "first_frame"} if own[k] != its[k])
     if changed:
         what = ", ".join(changed).replace("is_trimmed", "--trimmed")
         cure = "" if "perception" in changed else f" (--seen {out} perceives nothing again)"
@@ -277,7 +278,7 @@ def _keep(video: Video, track: Track, problems: Counter[str], out: Path) -> Stor
         spans=spans, start=track.t[0], end=track.t[-1], frames=len(track.t),
         poses=int((frames["conf"] > 0).any(axis=1).sum()), faces=int(frames["has_face"].sum()),
         problems=problems, rows=video.rows, cuts=tuple(track.cuts),
-        is_annotated=video.is_annotated,
+        is_annotated=video.is_annotated, lost=lost_frames(video, np.array(track.t), problems),
     )  # fmt: skip
     write_whole(out / "videos" / f"{video.id}.npy", lambda file: np.save(file, frames))
     if (cues := cues_beside(video.path)).exists():

@@ -57,4 +57,7 @@ def read_smg(root: Path, *, frame_shift: int = 0, skip_bad: bool = False) -> Cor
             f"found none that can be used{f' ({why})' if why else ''}{advice(root)}"
         )
     shifted = f", frames {frame_shift:+d}" if frame_shift else ""
-    return Corpus(f"SMG{shifted}", SMG_GESTURES, tuple(videos), skips.counts, tuple(skips.notes))
+    return Corpus(
+        f"SMG{shifted}", SMG_GESTURES, tuple(videos), skips.counts, tuple(skips.notes),
+        first_frame=-counting.offset,
+    )  # fmt: skip

@@ -56,6 +56,8 @@ class StoredVideo:
     """Stream seconds at which another shot begins; none in stores that do not know them yet."""
     is_annotated: bool = True
     """Whether its gestures are known; else there is no truth of them to judge by."""
+    lost: tuple[int, ...] = ()
+    """Frames of its file, 0-based, that could not be decoded; none in stores that do not know."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class StoreInfo:
     is_trimmed: bool
     """Every video is one gesture; else what is not annotated is background."""
     skipped: Counter[str] = field(default_factory=Counter)
+    first_frame: int = 0
+    """What the label files call a video's first frame."""
 
 
 def frame_dtype(joints: int) -> np.dtype[np.void]:

@@ -4,6 +4,8 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from engines.manifest import Manifest
 from realtime.config import Config
 from train.imigue import raw_class
@@ -43,13 +45,19 @@ def without_clips(scored: Sequence[ScoredVideo]) -> list[str]:
 def recognition(
     scored: Sequence[ScoredVideo], store: Store, manifest: Manifest, config: Config, folder: Path
 ) -> int:
-    """Track 2: `VIDEO_prediction.csv` with rows class,start,end: raw classes, frames from 0."""
-    total = 0
+    """Track 2: `VIDEO_prediction.csv` with rows class,start,end, as in the data set's label files.
+
+    So of iMiGUE frames count from 0, of SMG from 1, a shift of them is undone, and those that could
+    not be decoded count, too.
+    """
+    total, first = 0, store.info.first_frame
     for item in scored:
-        t = store.times(item.video.id)
+        t, lost = store.times(item.video.id), store.video(item.video.id).lost
+        numbers = np.delete(np.arange(len(t) + len(lost)), lost) + first
         rows = []
         for event in live_events(item, manifest, config, GESTURE):
-            frames = [int(abs(t - at).argmin()) for at in (event.start, event.end)]
+            at = [int(abs(t - s).argmin()) for s in (event.start, event.end)]
+            frames = [max(0, int(number)) for number in numbers[at]]
             rows.append((raw_class(event.label), *frames))
         _write(folder / f"{item.video.id}_prediction.csv", rows)
         total += len(rows)

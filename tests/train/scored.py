@@ -86,12 +86,15 @@ def scored_video(
     )  # fmt: skip
 
 
-def told(spans: Sequence[tuple[int, float, float]], seconds: float, sure: float = 0.9) -> list[
-    tuple[int, float]
-]:  # fmt: skip
-    """What a model that is always right would say of a video, every 0.25 s."""
+def told(
+    spans: Sequence[tuple[int, float, float]],
+    seconds: float,
+    sure: float = 0.9,
+    hop_s: float = 0.25,
+) -> list[tuple[int, float]]:
+    """What a model that is always right would say of a video, every `hop_s`."""
     out = []
-    for at in np.arange(SPAN_S / 2, seconds - SPAN_S / 2 + 1e-6, 0.25):
+    for at in np.arange(SPAN_S / 2, seconds - SPAN_S / 2 + 1e-6, hop_s):
         labels = [label for label, start, end in spans if start <= at <= end]
         out.append((labels[0] if labels else ILLUSTRATIVE, sure))
     return out

@@ -11,6 +11,7 @@ from tests.clips import make_clip
 from tests.engines.tiny_bundle import DROP, tiny_manifest
 from tests.train.scored import fitting_bundle, scored_video, told
 from tests.train.test_imigue import add_a
+from tests.train.test_track import damage
 from tests.train.tiny_recipe import tiny
 from tests.train.tiny_store import RATE_HZ, DrawnPerson, TinyVideo, write_tiny_store
 from train.__main__ import main
@@ -88,7 +89,7 @@ def test_ids_without_an_answer_are_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert "Ids count the labels that `train prepare` kept: the store" in capsys.readouterr().err
 
 
-def test_track_2_has_raw_classes_and_frames_from_0_a_file_a_video(tmp_path: Path) -> None:
+def test_track_2_has_raw_classes_a_file_a_video(tmp_path: Path) -> None:
     video = TinyVideo("0004", "test", (), seconds=7.0)
     store = open_store(write_tiny_store(tmp_path / "store", tiny(), [video]))
     scored = [scored_video("0004", told(SPANS, 7.0), SPANS)]
@@ -102,6 +103,37 @@ def test_track_2_has_raw_classes_and_frames_from_0_a_file_a_video(tmp_path: Path
     for (_, start, end), (_, true_start, true_end) in zip(rows, SPANS, strict=True):
         assert start == pytest.approx(RATE_HZ * true_start, abs=2)
         assert end == pytest.approx(RATE_HZ * true_end, abs=2)
+
+
+@pytest.mark.parametrize(("layout", "shift"), [("A", 0), ("A", 1), ("A", -1), ("smg", 0)])
+def test_track_2_counts_frames_as_the_label_files_do(
+    layout: str, shift: int, tmp_path: Path
+) -> None:
+    """What is told exactly as it is annotated comes out as it stood in the file."""
+    rows, data = "5,12,34\n3,41,60\n", tmp_path / "data"
+    if layout == "A":
+        add_a(data, "0004", rows, split="test")
+        clip = data / "imigue_rgb_phase2/0004/0004.mp4"
+    else:
+        clip = data / "Sample0036/Sample0036_color.mp4"
+        clip.parent.mkdir(parents=True)
+        (clip.parent / "Sample0036_finelabels.csv").write_text(rows)
+    make_clip(clip, [k / RATE_HZ for k in range(70)])
+    damage(clip, range(20, 30))
+    corpus = open_corpus(data, layout, frame_shift=shift)
+    (video,), folder = corpus.videos, tmp_path / "store"
+    begin_store(folder, corpus, perception_of(tiny()), is_trimmed=False)
+    person = DrawnPerson(perception_of(tiny()), TinyVideo(video.id, "test"))
+    stored = perceive_video(video, person, folder).video
+    assert stored is not None
+    assert stored.lost == tuple(range(20, 30))
+    spans = tuple((s.label, s.start, s.end) for s in stored.spans)
+    scored = [
+        replace(scored_video(video.id, told(spans, 7.0, hop_s=0.05), hop_s=0.05), video=stored)
+    ]
+    recognition(scored, open_store(folder), MANIFEST, Config(tau_s=0.0), tmp_path / "out")
+    told_rows = (tmp_path / "out" / f"{video.id}_prediction.csv").read_text().split()
+    assert told_rows == rows.split()
 
 
 def test_track_2_has_a_file_without_rows_for_a_video_without_events(tmp_path: Path) -> None:
