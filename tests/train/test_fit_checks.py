@@ -160,3 +160,21 @@ def test_who_is_kept_for_validation_but_learnt_from_is_named(
         more = ["--avatars", str(shared / "avatars"), "--people", *people]
         assert main([*arguments, *more]) == 2
         assert ("m002: kept for validation or test, but" in caplog.text) == is_told
+
+
+def test_who_is_kept_in_one_store_but_learnt_from_in_another_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of two folds of one data set: each is validated by whom the other teaches."""
+    (tmp_path / "run").write_text("in the way")
+    a, b = (TinyVideo(name, "train", ((4, 1.0, 2.5),), emotion=1) for name in "ab")
+    folds = [
+        write_tiny_store(tmp_path / f"fold{k}", tiny(), [replace(one, split="val"), other])
+        for k, (one, other) in enumerate([(a, b), (b, a)], 1)
+    ]
+    for stores, told in ((folds[:1], set()), (folds, {"a", "b"})):
+        caplog.clear()
+        arguments = fit_arguments(stores[0], tmp_path / "run", "face")
+        assert main([*arguments, "--data", *map(str, stores[1:])]) == 2
+        said = [line for line in caplog.messages if "kept for validation or test in" in line]
+        assert {line.partition(":")[0] for line in said} == told

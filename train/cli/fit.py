@@ -1,6 +1,7 @@
 """`python -m train fit`: train a recipe on prepared data, stage by stage."""
 
 import argparse
+import itertools
 import logging
 import math
 import os
@@ -16,6 +17,7 @@ from train.cli.needs import RECIPE_NAMES, require
 from train.cli.stage_settings import stage_settings
 
 if TYPE_CHECKING:
+    from train.store import Store
     from train.training_data import Sources
 
 logger = logging.getLogger(__name__)
@@ -183,18 +185,29 @@ def _people(asked: list[str] | None, folder: Path | None) -> tuple[str, ...]:
 
 
 def _warn_of_held_out(sources: "Sources") -> None:
-    """Whoever is seen in training is no stranger at validation or test."""
-    if sources.avatars is None:
-        return
-    kept = {
-        video.subject
-        for store in sources.stores for split in ("val", "test") for video in store.videos(split)
-    }  # fmt: skip
-    if both := sorted(kept.intersection(sources.people)):
+    """Whoever is seen in training is no stranger at validation or test.
+
+    Within one store the split is the data set's own, which may have people on both sides.
+    """
+    made = set(sources.people) if sources.avatars is not None else set()
+    kept = {store: _seen_in(store, "val", "test") for store in sources.stores}
+    if both := sorted(made & set().union(*kept.values())):
         logger.warning(
             "%s: kept for validation or test, but learnt from in windows made on the spot; "
             "name the others with --people", ", ".join(both),
         )  # fmt: skip
+    for store, other in itertools.permutations(sources.stores, 2):
+        if both := sorted(kept[store] & _seen_in(other, "train")):
+            logger.warning(
+                "%s: kept for validation or test in %s, but learnt from in %s; train on one fold "
+                "at a time, or prepare one of them with another --hold-out",
+                ", ".join(both), store.folder, other.folder,
+            )  # fmt: skip
+
+
+def _seen_in(store: "Store", *splits: str) -> set[str]:
+    """The people that the data set names."""
+    return {v.subject for split in splits for v in store.videos(split) if v.subject}
 
 
 def _check_avatars(folder: Path | None, people: tuple[str, ...]) -> None:
