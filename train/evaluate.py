@@ -31,6 +31,7 @@ from train.metrics import (
     log_loss,
     macro_f1,
     majority,
+    number_or_none,
     reliability,
     share_right,
     top_k,
@@ -219,13 +220,14 @@ def manifest_metrics(report: Report, split: str) -> tuple[TaskMetrics, ...]:
         g = report.gesture
         out.append(TaskMetrics(
             task=GESTURE, split=split, n=len(g.clips.labels), top1=g.top1.value,
-            macro_f1=g.macro_f1.value, ece=g.window_ece, majority=majority(g.clips.labels),
+            macro_f1=g.macro_f1.value, ece=number_or_none(g.window_ece),
+            majority=majority(g.clips.labels),
         ))  # fmt: skip
     if report.emotion is not None:
         e = report.emotion
         out.append(TaskMetrics(
             task=EMOTION, split=split, n=len(e.videos.labels), top1=e.accuracy.value,
-            macro_f1=macro_f1(e.videos.probs, e.videos.labels), ece=e.ece,
+            macro_f1=macro_f1(e.videos.probs, e.videos.labels), ece=number_or_none(e.ece),
             majority=majority(e.videos.labels),
         ))  # fmt: skip
     return tuple(out)

@@ -109,6 +109,11 @@ def log_loss(probs: Probs, labels: Indices) -> float:
     return float(-np.log(np.maximum(true, _LEAST)).mean())
 
 
+def number_or_none(value: float) -> float | None:
+    """For files, which know no `not a number`."""
+    return None if math.isnan(value) else value
+
+
 def majority(labels: Indices) -> float:
     """How often the most frequent class is right."""
     return float(np.bincount(labels).max() / len(labels))
@@ -131,7 +136,9 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error (Guo et al. 2017)."""
+        """Expected calibration error (Guo et al. 2017); not a number of nothing."""
+        if not self.share.any():
+            return float("nan")
         gaps = np.nan_to_num(np.abs(self.confidence - self.accuracy))
         return float((gaps * self.share).sum())
 

@@ -17,7 +17,14 @@ from train.calibrate import Calibration
 from train.evaluate import EmotionReport, Report, SpottingReport
 from train.judged import EMOTION, GESTURE
 from train.labels import EMOTIONS
-from train.metrics import Interval, Reliability, confusion, majority, reliability
+from train.metrics import (
+    Interval,
+    Reliability,
+    confusion,
+    majority,
+    number_or_none,
+    reliability,
+)
 from train.out_paths import check_folder, writing
 from train.spotting import Spotting
 from train.states import Shown
@@ -112,8 +119,9 @@ def numbers(report: Report, manifest: Manifest, measured: Mapping[str, object]) 
         names = _names(manifest, GESTURE)
         out["trimmed"] = {
             "n": len(g.clips.labels), "top1": _interval(g.top1), "top5": g.top5,
-            "macro_f1": _interval(g.macro_f1), "ece": g.ece, "window_ece": g.window_ece,
-            "window_log_loss": _number(g.log_loss),
+            "macro_f1": _interval(g.macro_f1), "ece": g.ece,
+            "window_ece": number_or_none(g.window_ece),
+            "window_log_loss": number_or_none(g.log_loss),
             "by_subject": g.by_subject,
             "confusion": g.confusion.tolist(),
             "classes": {names[r.label]: {"precision": r.precision, "recall": r.recall, "f1": r.f1,
@@ -127,10 +135,10 @@ def numbers(report: Report, manifest: Manifest, measured: Mapping[str, object]) 
     if (e := report.emotion) is not None:
         out["emotion"] = {
             "n": len(e.videos.labels), "accuracy": _interval(e.accuracy),
-            "balanced": _interval(e.balanced), "auc": _interval(e.auc), "ece": e.ece,
-            "majority": majority(e.videos.labels),
+            "balanced": _interval(e.balanced), "auc": _interval(e.auc),
+            "ece": number_or_none(e.ece), "majority": majority(e.videos.labels),
             "confusion": confusion(e.videos.probs, e.videos.labels).tolist(),
-            "ece_between": e.ece_between, "log_loss": _number(e.log_loss),
+            "ece_between": e.ece_between, "log_loss": number_or_none(e.log_loss),
             "shown": {_emotion_name(truth): asdict(s) for truth, s in e.shown.items()},
         }  # fmt: skip
     if report.people is not None:
@@ -184,11 +192,7 @@ def _names(manifest: Manifest, task: str) -> tuple[str, ...]:
 
 
 def _interval(value: Interval) -> dict[str, float | None]:
-    return {k: _number(v) for k, v in vars(value).items()}
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return {k: number_or_none(v) for k, v in vars(value).items()}
 
 
 def _spotting(found: Spotting) -> dict[str, float]:

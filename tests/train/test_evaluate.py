@@ -12,7 +12,7 @@ from tests.train.scored import gesture_probs, scored_video, told
 from train.evaluate import evaluate, manifest_metrics
 from train.judged import cut_out, pooled, windows_of
 from train.labels import ILLUSTRATIVE
-from train.report import shown_lines, text
+from train.report import numbers, shown_lines, text
 from train.scoring import live_events, live_states
 from train.states import Shown, shown
 
@@ -190,6 +190,19 @@ def test_the_manifest_gets_one_row_a_task() -> None:
     assert (gesture.top1, gesture.macro_f1) == (1.0, 1.0)
     assert (emotion.task, emotion.n, emotion.top1) == ("emotion", 1, 1.0)
     assert emotion.ece == pytest.approx(0.2, abs=1e-6)
+
+
+def test_what_no_window_says_has_no_calibration_error() -> None:
+    """A face in none of the windows: the video has an answer all the same, none is said live."""
+    video = scored_video("a", [(4, 0.9)] * 3, SPANS, positive=[0.9] * 3, emotion=1)
+    faceless = replace(video, coverage=video.coverage | {"emotion": np.zeros(3)})
+    report = evaluate([faceless], MANIFEST, CONFIG)
+    assert report.emotion is not None
+    assert math.isnan(report.emotion.ece)
+    assert numbers(report, MANIFEST, {})["emotion"]["ece"] is None
+    gesture, emotion = manifest_metrics(report, "tiny, test")
+    assert (emotion.top1, emotion.ece) == (1.0, None)
+    assert gesture.ece is not None
 
 
 def test_a_model_of_one_task_is_asked_for_that_alone() -> None:
