@@ -104,6 +104,8 @@ class Report:
     emotion: EmotionReport | None = None
     people: RealPeople | None = None
     notes: list[str] = field(default_factory=list)
+    without: tuple[str, ...] = ()
+    """Modalities that the model had to do without."""
 
 
 def evaluate(scored: Sequence[ScoredVideo], manifest: Manifest, config: Config) -> Report:

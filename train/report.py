@@ -34,7 +34,8 @@ _DPI = 110
 
 def text(report: Report, manifest: Manifest) -> str:
     """What the terminal shows."""
-    lines: list[str] = []
+    gone = " and ".join(report.without)
+    lines = [f"all of it without {gone}, in the same windows"] if gone else []
     if (g := report.gesture) is not None:
         names = _names(manifest, GESTURE)
         lines += [

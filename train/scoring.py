@@ -1,6 +1,6 @@
 """Scores of all windows of a store's videos, by a bundle or by a checkpoint."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from train.models.heads import build_net
 from train.recipes import Recipe
 from train.store import Store
 from train.store_files import Span, StoredVideo
+from train.taken_away import modalities_gone, without
 
 Score = Callable[[Sequence[Window]], list[dict[str, Scores]]]
 _BATCH = 8
@@ -41,6 +42,8 @@ class Scorer:
     manifest: Manifest
     about: Mapping[str, object] = field(default_factory=dict)
     """For reports: its files with their sha256, and what runs it."""
+    without: tuple[str, ...] = ()
+    """Modalities that it does without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,37 +76,53 @@ def windows_between(scored: Sequence[ScoredVideo], task: str) -> Probs:
 
 
 @contextmanager
-def bundle_scorer(folder: Path, device: str) -> Iterator[Scorer]:
-    """A bundle through any runtime.
+def bundle_scorer(
+    folder: Path, device: str, *, asked_away: Collection[str] = ()
+) -> Iterator[Scorer]:
+    """A bundle through any runtime; `asked_away` names modalities that it has to do without.
 
     Raises:
         BundleError, RuntimeUnavailable: it cannot be opened.
+        DataError: it cannot do without one of these.
     """
     with open_engine(folder, device) as engine:
-        digests = {graph.file: graph.sha256 for graph in engine.manifest.graphs}
+        manifest = engine.manifest
+        digests = {graph.file: graph.sha256 for graph in manifest.graphs}
         digests |= {MANIFEST_NAME: sha256_of(folder / MANIFEST_NAME)}
         about = {"bundle": str(folder), "sha256": digests, "on": engine.runtime.description}
-        yield Scorer(engine, engine.manifest, about)
+        gone = modalities_gone(asked_away, manifest)
+
+        def score(windows: Sequence[Window]) -> list[dict[str, Scores]]:
+            feeds = without(preprocess(windows, manifest), manifest, gone)
+            return postprocess(engine.runtime.run(feeds), manifest, windows)
+
+        yield Scorer(score if gone else engine, manifest, about, gone)
 
 
 @contextmanager
-def checkpoint_scorer(path: Path, recipe: Recipe) -> Iterator[Scorer]:
-    """A checkpoint through torch, on the processor.
+def checkpoint_scorer(
+    path: Path, recipe: Recipe, *, asked_away: Collection[str] = ()
+) -> Iterator[Scorer]:
+    """A checkpoint through torch, on the processor; `asked_away` as of a bundle.
 
     Raises:
         CheckpointError: it is another recipe's, or none.
+        DataError: it cannot do without one of these.
     """
     net = build_net(recipe.net).eval()
     load_weights(net, load_checkpoint(path, recipe), str(path))
     manifest = manifest_of(recipe)
+    gone = modalities_gone(asked_away, manifest)
 
     def score(windows: Sequence[Window]) -> list[dict[str, Scores]]:
+        feeds = without(preprocess(windows, manifest), manifest, gone)
         with torch.inference_mode():
-            logits = run_torch(net, manifest, preprocess(windows, manifest))
+            logits = run_torch(net, manifest, feeds)
         return postprocess(logits, manifest, windows)
 
     digests = {path.name: sha256_of(path)}
-    yield Scorer(score, manifest, {"checkpoint": str(path), "sha256": digests, "on": "torch, cpu"})
+    about = {"checkpoint": str(path), "sha256": digests, "on": "torch, cpu"}
+    yield Scorer(score, manifest, about, gone)
 
 
 def check_store(store: Store, manifest: Manifest) -> None:

@@ -75,7 +75,7 @@ def test_the_command_writes_them_and_what_was_measured(what: str, tmp_path: Path
     assert on in measured.pop("on")
     assert measured == {
         **model, "sha256": {f.name: sha256(f.read_bytes()).hexdigest() for f in files},
-        "data": [str(store)], "split": "test", "hop_s": 0.5, "clips": None,
+        "data": [str(store)], "split": "test", "hop_s": 0.5, "clips": None, "without": [],
     }  # fmt: skip
     rows = table(out / "predictions_micro_gesture.csv")
     (clip,) = (row for row in rows if row["of"] == "clip")

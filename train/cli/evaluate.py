@@ -1,6 +1,7 @@
 """`python -m train evaluate`: all figures of a bundle or a checkpoint on prepared data."""
 
 import argparse
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,11 @@ def add(commands: Subparsers) -> None:
         "--out", type=Path, metavar="DIR", help="for report, pictures and predictions"
     )
     parser.add_argument(
+        "--without", nargs="+", action="extend", default=[], metavar="MODALITY",
+        help="what the model tells in the same windows if it is told that this was not seen: of "
+        "pose, face and hand those that it looks at; pictures of hands go with the pose",
+    )  # fmt: skip
+    parser.add_argument(
         "--write", action="store_true", help="the figures into the bundle's manifest"
     )
     parser.set_defaults(run=run)
@@ -46,8 +52,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
 
 
-def open_scorer(arguments: argparse.Namespace) -> "AbstractContextManager[Scorer]":
-    """What `--bundle` or `--checkpoint` names.
+def open_scorer(
+    arguments: argparse.Namespace, *, asked_away: Collection[str] = ()
+) -> "AbstractContextManager[Scorer]":
+    """What `--bundle` or `--checkpoint` names, without some modalities.
 
     Raises:
         TellsError: both or none are given.
@@ -58,8 +66,9 @@ def open_scorer(arguments: argparse.Namespace) -> "AbstractContextManager[Scorer
     if (arguments.bundle is None) == (arguments.checkpoint is None):
         raise TellsError("expected either --bundle DIR or --checkpoint FILE")
     if arguments.bundle is not None:
-        return bundle_scorer(arguments.bundle, arguments.device)
-    return checkpoint_scorer(arguments.checkpoint, RECIPES[arguments.recipe]())
+        return bundle_scorer(arguments.bundle, arguments.device, asked_away=asked_away)
+    recipe = RECIPES[arguments.recipe]()
+    return checkpoint_scorer(arguments.checkpoint, recipe, asked_away=asked_away)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -77,11 +86,12 @@ def run(arguments: argparse.Namespace) -> None:
     found, config = Report(), load_config(hop_s=arguments.hop_s)
     scored: list[ScoredVideo] = []
     stores = [open_store(folder) for folder in arguments.data or ()]
-    with open_scorer(arguments) as scorer:
+    with open_scorer(arguments, asked_away=arguments.without) as scorer:
         manifest, measured = scorer.manifest, _measured(scorer, arguments)
         if stores:
             scored = score_stores(scorer, stores, arguments.split, arguments.hop_s)
             found = evaluate(scored, manifest, config)
+    found = replace(found, without=scorer.without)
     if arguments.clips is not None:
         people = real_people.measure(arguments.bundle, arguments.clips, config, arguments.device)
         found = replace(found, people=people)
@@ -102,7 +112,10 @@ def _measured(scorer: "Scorer", arguments: argparse.Namespace) -> dict[str, obje
     data = [str(folder) for folder in arguments.data or ()]
     clips = None if arguments.clips is None else str(arguments.clips)
     split = arguments.split if data else None
-    return {**scorer.about, "data": data, "split": split, "hop_s": arguments.hop_s, "clips": clips}
+    return {
+        **scorer.about, "without": list(scorer.without), "data": data, "split": split,
+        "hop_s": arguments.hop_s, "clips": clips,
+    }  # fmt: skip
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -116,6 +129,8 @@ def _check(arguments: argparse.Namespace) -> None:
     for option in ("write", "clips"):
         if getattr(arguments, option) and arguments.bundle is None:
             raise TellsError(f"--{option}: expected --bundle DIR, a checkpoint cannot do that")
+        if getattr(arguments, option) and arguments.without:
+            raise TellsError(f"--{option}: shows the whole model; leave --without out, or this")
     if arguments.write and arguments.data is None:
         raise TellsError("--write: expected --data DIR, the manifest holds figures of data alone")
     if arguments.write:
