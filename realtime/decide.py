@@ -36,6 +36,11 @@ class Smoother:
         self._mean: Floats | None = None
         self._t = 0.0
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the next probabilities are taken as they are."""
+        return self._mean is None
+
     def step(self, probs: Floats, t: float) -> Floats:
         """Float32 [K]: the average after `probs` at stream time `t`."""
         if self._mean is None or self._tau_s == 0:
@@ -91,12 +96,12 @@ class _TaskDecider:
             self._smoother.reset()
             self._state = None
             if self._segmenter is not None:
-                events += self._segmenter.step(np.zeros_like(probs), at)
+                events += self._segmenter.step(np.zeros_like(probs), at, is_late=False)
             self.estimate = self._abstain("too little seen", at, None)
             return events
-        smooth = self._smoother.step(probs, at)
+        is_late, smooth = not self._smoother.is_fresh, self._smoother.step(probs, at)
         if self._segmenter is not None:
-            events += self._segmenter.step(smooth, at)
+            events += self._segmenter.step(smooth, at, is_late=is_late)
             decided = self._segmenter.open_event()
         else:
             decided = self._hold(smooth, at)

@@ -87,14 +87,18 @@ class EventSegmenter:
         self._last: tuple[float, float] | None = None
         """Stream seconds and activity of the last step."""
         self._earliest = 0.0
+        self._is_late = True
+        """Whether the last step's probabilities were."""
 
-    def step(self, probs: Floats, t: float) -> list[Event]:
+    def step(self, probs: Floats, t: float, *, is_late: bool = True) -> list[Event]:
         """Take smoothed probabilities at stream time `t`; return events that became final.
 
         Args:
             probs: float32 [K]; all 0 where too little was seen.
             t: stream s, later than before.
+            is_late: by `lag_s`; not where smoothing begins anew, as at a cut.
         """
+        self._is_late = is_late
         of_gestures = probs.copy()
         if self._output.background is None:
             activity = float(probs.max())
@@ -168,7 +172,7 @@ class EventSegmenter:
             if self._current is not None and self._current.is_open
             else self._earliest
         )
-        return max(t - self._lag_s, begun)
+        return max(t - self._lag_s, begun) if self._is_late else max(t, begun)
 
     def flush(self) -> list[Event]:
         """End what is open where it is: the stream is over or interrupted."""

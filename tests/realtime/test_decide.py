@@ -68,6 +68,24 @@ def test_after_a_cut_smoothing_begins_anew_and_an_event_goes_on() -> None:
     assert (event.start, event.end) == pytest.approx((0.0, 3.75), abs=0.3)
 
 
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_an_event_lies_in_the_shot_that_shows_it_and_in_the_time_in_which_it_is_seen(
+    *,
+    is_seen: bool,
+) -> None:
+    """Of 2.0 to 3.75 s; what is decided there at once is not put back by the average's lag."""
+    decider = Decider([TaskSpec(GESTURES, 0.5, untrained=False)], Config())
+    events: list[Event] = []
+    for i in range(24):
+        shot, coverage = (i // 8, 1.0) if is_seen else (0, float(i // 8 == 1))
+        probs = [0.9, 0.0, 0.1] if i // 8 == 1 else [0.05, 0.0, 0.95]
+        prediction = replace(predict(i / 4, probs, coverage=coverage), shot=shot)
+        events += decider.step([prediction], now=i / 4)[1]
+    (event,) = [*events, *decider.flush(6.0)]
+    assert 1.75 < event.start <= 2.0
+    assert 3.75 < event.end <= 4.0
+
+
 def run(script: list[tuple[float, float]], config: Config = RAW) -> list[Event]:
     """The events of a script of (t, probability of `ears`)."""
     decider = Decider([TaskSpec(GESTURES, 0.5, untrained=False)], config)
