@@ -45,6 +45,25 @@ def hold_out(corpus: Corpus, share: float, *, by_result: bool = False, fold: int
     return replace(corpus, name=name, videos=videos)
 
 
+def known_people(corpus: Corpus) -> list[str]:
+    """A line for each split that is judged by people who are learnt from, as far as they are named.
+
+    Published splits have such, and what is held out joins them: iMiGUE's validation of the
+    challenge shows nobody else.
+    """
+    learnt = {video.subject for video in corpus.videos if video.split == "train"} - {""}
+    lines = []
+    for split in ("val", "test"):
+        judged = [video for video in corpus.videos if video.split == split]
+        known = [video.id for video in judged if video.subject in learnt]
+        if known:
+            lines.append(
+                f"{split}: {len(known)} of {len(judged)} videos show people who are learnt from, "
+                f"too: {' '.join(known)}"
+            )
+    return lines
+
+
 def _by_subject(training: Sequence[Video], share: float, fold: int) -> set[str]:
     named = [video for video in training if video.subject]
     people = {video.subject for video in named}

@@ -8,7 +8,7 @@ from tests.train.test_imigue import splits, write_b
 from train.__main__ import main
 from train.annotations import Corpus, DataError, Video
 from train.corpora import open_corpus
-from train.hold_out import hold_out
+from train.hold_out import hold_out, known_people
 from train.imigue_splits import EMOTION_TEST, EMOTION_TRAIN
 from train.labels import MICRO_GESTURES
 
@@ -75,6 +75,20 @@ def test_there_are_as_many_folds_as_the_share_says_however_many_people(
     assert max(sizes) - min(sizes) <= 1
     with pytest.raises(DataError, match=f"--fold: expected 1 to {len(folds)} for"):
         hold_out(corpus, share, fold=len(folds) + 1)
+
+
+def test_people_on_both_sides_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the challenge's split: video 1 is its validation, by somebody who is learnt from."""
+    numbers = (1, 12, 13, 14)
+    rows = "".join(f"x,{n},5,10,20,{s},Win\n" for n, s in zip(numbers, (7, 7, 8, 9), strict=True))
+    write_b(tmp_path / "data", rows, videos=numbers)
+    published = open_corpus(tmp_path / "data", "B", split="miga")
+    said = "val: 1 of 1 videos show people who are learnt from, too: 0001"
+    assert known_people(published) == [said]
+    assert known_people(PEOPLE) == known_people(hold_out(PEOPLE, 0.2)) == []
+    command = ["prepare", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "store")]
+    main([*command, "--split", "miga", "--limit", "1", "--workers", "1"])
+    assert said in capsys.readouterr().err.splitlines()
 
 
 def test_where_videos_are_split_each_result_is_held_out_alike(tmp_path: Path) -> None:

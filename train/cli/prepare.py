@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from train.corpora import open_corpus
-    from train.hold_out import hold_out
+    from train.hold_out import hold_out, known_people
     from train.perception import perception_of
     from train.prepare import prepare
     from train.recipes import RECIPES
@@ -87,6 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
     corpus = hold_out(
         corpus, arguments.hold_out, by_result=arguments.split == "emotion", fold=arguments.fold
     )
+    for line in known_people(corpus):
+        print(line, file=sys.stderr)
     for note in corpus.notes[:_MOST_NOTES]:
         print(note, file=sys.stderr)
     if (more := len(corpus.notes) - _MOST_NOTES) > 0:
