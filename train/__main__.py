@@ -20,6 +20,7 @@ from train.cli import (
     fit,
     people,
     prepare,
+    recipe,
     show,
     submit,
     synth,
@@ -27,8 +28,8 @@ from train.cli import (
 from train.models.download import CHECKPOINTS, Checkpoint
 
 _COMMANDS = (
-    people, synth, prepare, estimator, show, fit, export, bench, calibrate, evaluate, submit,
-    download,
+    people, synth, recipe, prepare, estimator, show, fit, export, bench, calibrate, evaluate,
+    submit, download,
 )  # fmt: skip
 
 _STOPPED = dict.fromkeys(("fit", "people"), "Stopped: the same command goes on from there")

@@ -74,16 +74,7 @@ def load_checkpoint(path: Path, recipe: Recipe, *, is_to_learn: bool = False) ->
         CheckpointError: no such file, no checkpoint, one of another recipe, or one of a branch
             alone.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of foreign pickles torch says more than an error
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except UNREADABLE:
-        raise CheckpointError(f"{path}: expected a checkpoint of Tells, cannot read it") from None
-    if not isinstance(content, dict) or set(content) - {_STAGE} != _KEYS:
-        raise CheckpointError(f"{path}: expected a dict of {' and '.join(sorted(_KEYS))}")
+    content = _content(path)
     try:
         differing = differing_keys(content["recipe"], dump_recipe(recipe))
     except (TypeError, json.JSONDecodeError):
@@ -105,6 +96,35 @@ def load_checkpoint(path: Path, recipe: Recipe, *, is_to_learn: bool = False) ->
     if not (isinstance(weights, dict) and all(isinstance(w, Tensor) for w in weights.values())):
         raise CheckpointError(f"{path}: expected a dict of tensors as its state_dict")
     return dict(weights)
+
+
+def checkpoint_recipe(path: Path) -> str:
+    """The JSON text of the recipe whose weights a checkpoint holds.
+
+    Raises:
+        CheckpointError: no such file, no checkpoint, or its recipe is no JSON object.
+    """
+    text = _content(path)["recipe"]
+    try:
+        if not isinstance(json.loads(text), dict):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise CheckpointError(f"{path}: its recipe is not JSON") from None
+    return str(text)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of foreign pickles torch says more than an error
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except UNREADABLE:
+        raise CheckpointError(f"{path}: expected a checkpoint of Tells, cannot read it") from None
+    if not isinstance(content, dict) or set(content) - {_STAGE} != _KEYS:
+        raise CheckpointError(f"{path}: expected a dict of {' and '.join(sorted(_KEYS))}")
+    return content
 
 
 def load_weights(net: torch.nn.Module, state_dict: Mapping[str, Tensor], origin: str) -> None:

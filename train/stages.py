@@ -98,7 +98,7 @@ _DEMO = {
 
 def default_stage(recipe: Recipe, stage: str) -> StageConfig:
     """The demo's are for two cores and some hours, the others' for a GPU."""
-    return (_DEMO if recipe.name == "demo" else _FULL)[stage]
+    return (_DEMO if recipe.name == "demo" else _DEMO | _FULL)[stage]
 
 
 def branch_of(weight: str) -> str | None:

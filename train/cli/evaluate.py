@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from engines.errors import TellsError
 from train.cli import Subparsers
-from train.cli.needs import RECIPE_NAMES, require
+from train.cli.needs import require
+from train.cli.recipe import add_recipe
 
 if TYPE_CHECKING:
     from train.scoring import Scorer
@@ -48,7 +49,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", help="of the bundle: auto, cpu, ort, cuda:0")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="instead of a bundle")
-    parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="of the checkpoint")
+    add_recipe(parser, default=None, more="the checkpoint's own")
     parser.add_argument("--hop-s", type=float, default=0.25, help="between windows; default: 0.25")
 
 
@@ -60,14 +61,14 @@ def open_scorer(
     Raises:
         TellsError: both or none are given.
     """
-    from train.recipes import RECIPES
+    from train.recipe_file import recipe_for
     from train.scoring import bundle_scorer, checkpoint_scorer
 
     if (arguments.bundle is None) == (arguments.checkpoint is None):
         raise TellsError("expected either --bundle DIR or --checkpoint FILE")
     if arguments.bundle is not None:
         return bundle_scorer(arguments.bundle, arguments.device, asked_away=asked_away)
-    recipe = RECIPES[arguments.recipe]()
+    recipe = recipe_for(arguments.recipe, arguments.checkpoint)
     return checkpoint_scorer(arguments.checkpoint, recipe, asked_away=asked_away)
 
 

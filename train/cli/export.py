@@ -10,7 +10,8 @@ from pathlib import Path
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.bounds import check_seed
-from train.cli.needs import RECIPE_NAMES, require
+from train.cli.needs import require
+from train.cli.recipe import add_recipe
 
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
 
@@ -18,7 +19,7 @@ _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     parser = commands.add_parser("export", help="write a bundle")
-    parser.add_argument("--recipe", required=True, choices=RECIPE_NAMES)
+    add_recipe(parser, default=None, more="the checkpoint's own")
     parser.add_argument(
         "--init", required=True, metavar="random|CHECKPOINT", help="where the weights come from"
     )
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check(arguments)
     require("export", _NEEDED)
     from train.export import ExportOptions, export
-    from train.recipes import RECIPES
+    from train.recipe_file import recipe_for, recipe_named
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names what is not installed
     started = time.monotonic()
@@ -79,7 +80,11 @@ def run(arguments: argparse.Namespace) -> None:
     def report(step: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
 
-    bundle = export(RECIPES[arguments.recipe](), options, report)
+    if is_random:
+        recipe = recipe_named(arguments.recipe)
+    else:
+        recipe = recipe_for(arguments.recipe, Path(arguments.init))
+    bundle = export(recipe, options, report)
     report("done")
     kind = "untrained " if bundle.manifest.source.is_untrained else ""
     print(f"{kind}bundle {bundle.manifest.id} in {bundle.folder}")
@@ -88,6 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """What the manifest would refuse after the network is built."""
     check_seed(arguments.seed)
+    if arguments.recipe is None and arguments.init == "random":
+        raise TellsError("--init random: expected --recipe with it, weights by chance know none")
     if arguments.weights and arguments.init == "random":
         raise TellsError(
             "--weights: expected a checkpoint by --init, random ones are worth nothing"

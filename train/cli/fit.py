@@ -13,7 +13,8 @@ from engines.errors import TellsError
 from train.avatar_names import made_people, person
 from train.cli import Subparsers
 from train.cli.bounds import check_number, check_seed
-from train.cli.needs import RECIPE_NAMES, require
+from train.cli.needs import require
+from train.cli.recipe import add_recipe
 from train.cli.stage_settings import stage_settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def add(commands: Subparsers) -> None:
         "fit", help="train a recipe on prepared data", epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="default: demo")
+    add_recipe(parser)
     parser.add_argument(
         "--data", nargs="*", action="extend", default=[], type=Path, metavar="DIR",
         help="prepared stores",
@@ -110,14 +111,14 @@ def run(arguments: argparse.Namespace) -> None:
     from train.checkpoint import checkpoint_file
     from train.fit import fit_stage
     from train.initial_weights import Initial, check_files, check_public
-    from train.recipes import RECIPES
+    from train.recipe_file import recipe_named
     from train.run_folder import claim
     from train.stages import check_frozen
     from train.store import open_store
     from train.training_data import Sources, check_sources
 
     _check_numbers(arguments)
-    recipe = RECIPES[arguments.recipe]()
+    recipe = recipe_named(arguments.recipe)
     configs = stage_settings(recipe, arguments.stages, arguments.set)
     init = _pairs("--init", "STAGE", arguments.init, tuple(configs))
     initial = Initial(

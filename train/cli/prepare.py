@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from train.cli import Subparsers
 from train.cli.bounds import check_number
-from train.cli.needs import RECIPE_NAMES, require
+from train.cli.needs import require
+from train.cli.recipe import add_recipe
 
 if TYPE_CHECKING:
     from train.prepare import Prepared
@@ -21,7 +22,7 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser("prepare", help="perceive the videos of a data set")
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data set")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the store")
-    parser.add_argument("--recipe", default="demo", choices=RECIPE_NAMES, help="default: demo")
+    add_recipe(parser)
     parser.add_argument(
         "--layout", default="auto", choices=("auto", "A", "B", "smg"),
         help="iMiGUE's A or B, or SMG; default: what the folder looks like",
@@ -75,11 +76,12 @@ def run(arguments: argparse.Namespace) -> None:
     from train.hold_out import hold_out, known_people
     from train.perception import perception_of
     from train.prepare import prepare
-    from train.recipes import RECIPES
+    from train.recipe_file import recipe_named
 
     for name, value in (("--limit", arguments.limit), ("--workers", arguments.workers)):
         if value is not None:
             check_number(name, value, 1)
+    recipe = recipe_named(arguments.recipe)
     corpus = open_corpus(
         arguments.data, arguments.layout, frame_shift=arguments.frame_shift,
         split=arguments.split, skip_bad=arguments.skip_bad,
@@ -98,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
         progress = _Progress(bar)
         try:
             tally = prepare(
-                corpus, perception_of(RECIPES[arguments.recipe]()), arguments.out,
+                corpus, perception_of(recipe), arguments.out,
                 is_trimmed=arguments.trimmed, workers=arguments.workers, report=progress,
                 seen=arguments.seen,
             )  # fmt: skip

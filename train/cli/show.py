@@ -6,7 +6,8 @@ from pathlib import Path
 from engines.errors import TellsError
 from train.cli import Subparsers
 from train.cli.bounds import check_number
-from train.cli.needs import RECIPE_NAMES, require
+from train.cli.needs import require
+from train.cli.recipe import add_recipe
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -25,9 +26,7 @@ def add(commands: Subparsers) -> None:
         "--number", type=int, default=12, metavar="N",
         help="windows, spread over classes and videos; default: 12",
     )  # fmt: skip
-    parser.add_argument(
-        "--recipe", choices=RECIPE_NAMES, help="that samples the pictures; default: what fits"
-    )
+    add_recipe(parser, default=None, more="what fits")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.png")
     parser.set_defaults(run=run)
 
@@ -44,13 +43,13 @@ def run(arguments: argparse.Namespace) -> None:
 
     from train.contact_sheet import draw_sheet
     from train.out_paths import writing
-    from train.recipes import RECIPES
+    from train.recipe_file import recipe_named
     from train.shown_samples import fitting_recipe, sample_at, spread_samples
     from train.store import open_store
 
     store = open_store(arguments.data)
     names = (arguments.recipe,) if arguments.recipe else ("demo", "joint", "smg")
-    recipe = fitting_recipe(store, [RECIPES[name]() for name in names])
+    recipe = fitting_recipe(store, [recipe_named(name) for name in names])
     if arguments.at is not None:
         samples = [sample_at(store, arguments.video, arguments.at, recipe)]
     else:
