@@ -199,7 +199,8 @@ def recording_beside(
         yield summaries
     finally:
         is_ended.set()
-        thread.join()
+        with ended_by_signals():  # whoever is impatient loses no file
+            thread.join()
 
 
 def _record(

@@ -86,13 +86,13 @@ def run_analyze(
         engines = lineup.open_engines(stack, device)
         runtime = describe_runtimes(engines)
         status = Status(runtime=runtime, bundle=lineup.names, untrained=lineup.is_untrained)
+        is_ended = stack.enter_context(ended_by_signals())  # until all files are finished
         recording = stack.enter_context(
             Recording(
                 out, command="analyze", source=source.id, lineup=lineup, device=device,
                 runtime=runtime, stage_ms=stages.median_ms, truth=truth, has_video=has_video,
             )
         )  # fmt: skip
-        is_ended = stack.enter_context(ended_by_signals())
         snapshots = analyze(
             _with_progress(source, is_ended),
             stages.timed("perception", perceiver),
