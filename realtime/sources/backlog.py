@@ -2,7 +2,8 @@
 
 They wait in the network's buffers, where nothing drops them: without a limit what is shown would be
 older from minute to minute. So while the stream is behind only key frames are decoded, until it has
-caught up.
+caught up. Where reading has to wait for packets none wait for it: what is late then is so by its
+stamps alone, which in some cameras run slowly or stand still.
 """
 
 import logging
@@ -23,6 +24,8 @@ MEMORY_S: Final = 60.0
 """The least delay is that of so many seconds: clocks of cameras run a little fast or slow."""
 _MOST: Final = 10_000
 """Delays that are kept: more than any camera sends packets in `MEMORY_S`."""
+WAITING_SHARE: Final = 0.3
+"""Who waits for packets for such a share of the time has no backlog."""
 JUMP_S: Final = 5.0
 """So far ahead of the clock from packet to packet, the stamps have begun anew."""
 
@@ -39,18 +42,23 @@ class Backlog:
         """(when, how long): the least, and later ones that may be the least when it is too old."""
         self._last: tuple[float, float] | None = None
         self._late_since: float | None = None
+        self._waited_s = 0.0  # for packets, since then
         self._has_gap = False  # a picture was left out, and others may build on it
         self._last_key = -math.inf
         self._is_told = False
 
-    def skips(self, stamp_s: float | None, now: float, *, is_key: bool) -> bool:
+    def skips(
+        self, stamp_s: float | None, now: float, *, is_key: bool, waited_s: float = 0.0
+    ) -> bool:
         """Whether a packet is not to be decoded.
 
         Args:
             stamp_s: its decoding stamp, None if it has none.
             now: `time.monotonic()` when it was read.
             is_key: whether its picture builds on no other.
+            waited_s: how long reading waited for it.
         """
+        self._waited_s += waited_s
         if stamp_s is not None:
             self._look(stamp_s, now)
         if is_key and not (self.is_behind and now - self._last_key < KEYS_APART_S):
@@ -74,10 +82,15 @@ class Backlog:
         if late_s <= LATE_S:
             self._late_since = None
         elif self._late_since is None:
-            self._late_since = now
-        if self.is_behind:
+            self._late_since, self._waited_s = now, 0.0
+        late_for_s = 0.0 if self._late_since is None else now - self._late_since
+        is_judged = late_for_s > PATIENCE_S
+        if is_judged and self._waited_s > WAITING_SHARE * late_for_s:
+            self._delays.clear()
+            self._late_since, self.is_behind = None, False
+        elif self.is_behind:
             self.is_behind = late_s > CAUGHT_UP_S
-        elif self._late_since is not None and now - self._late_since > PATIENCE_S:
+        elif is_judged:
             self._fall_behind()
 
     def _is_jump(self, stamp_s: float, now: float) -> bool:
@@ -89,6 +102,7 @@ class Backlog:
 
     def _fall_behind(self) -> None:
         self.is_behind = True
+        self._late_since = None  # what is read from now on tells whether anything waits
         if not self._is_told:
             self._is_told = True
             logger.warning(

@@ -154,10 +154,12 @@ class Video:
         bad_reads = 0
         while bad_reads < MAX_BAD_READS:
             try:
+                asked = time.monotonic()
                 for packet in self._container.demux(self._stream):
                     bad_reads = 0
-                    if not self._is_skipped(packet):
+                    if not self._is_skipped(packet, asked):
                         yield from self._decode_packet(packet)
+                    asked = time.monotonic()
                 return
             except IndexError:  # PyAV's for a packet of a stream that begins in mid-file
                 bad_reads += 1
@@ -168,13 +170,14 @@ class Video:
                 raise self._broken(error) from None
         logger.warning("%s: nothing readable follows, it ends here", self.source)
 
-    def _is_skipped(self, packet: "av.Packet[VideoStream]") -> bool:
+    def _is_skipped(self, packet: "av.Packet[VideoStream]", asked: float) -> bool:
         if self._backlog is None:
             return False
         stamp_s = None
         if self.has_stamps and packet.dts is not None and packet.time_base is not None:
             stamp_s = float(packet.dts * packet.time_base)
-        return self._backlog.skips(stamp_s, time.monotonic(), is_key=packet.is_keyframe)
+        now = time.monotonic()
+        return self._backlog.skips(stamp_s, now, is_key=packet.is_keyframe, waited_s=now - asked)
 
     def _decode_packet(self, packet: "av.Packet[VideoStream]") -> Iterator[av.VideoFrame]:
         try:

@@ -32,9 +32,10 @@ class Reader:
         before = self.backlog.num_skipped
         for k, stamp in enumerate(stamps):
             due = 100.0 + (stamp if arrivals is None else arrivals[k])
-            self.clock = max(self.clock, due)
-            is_key = round(stamp * HZ) % 50 == 0
-            if not self.backlog.skips(float(stamp), self.clock, is_key=is_key):
+            waited_s = max(0.0, due - self.clock)
+            self.clock += waited_s
+            is_key = round(stamp * HZ) % 50 == 0 if arrivals is None else k % 50 == 0
+            if not self.backlog.skips(float(stamp), self.clock, is_key=is_key, waited_s=waited_s):
                 self.delays.append(self.clock - due)
                 self.clock += decode_s
         return self.backlog.num_skipped - before
@@ -77,6 +78,20 @@ def test_a_stream_that_is_decoded_too_slowly_stays_live(
     assert "camera comes faster than this machine decodes it" in caplog.text
     assert reader.read(stamps(30, first=120.0), 0.01) < 3 * HZ  # up to the next key frame
     assert not reader.backlog.is_behind
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.5, 0.9])
+def test_stamps_that_run_slowly_are_no_delay(
+    speed: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, due = Reader(), stamps(120)
+    assert reader.read(speed * due, 0.015, arrivals=due) == 0
+    assert not caplog.records
+    assert reader.read(speed * (due + 120), 0.06, arrivals=due + 120) > 0.2 * len(due)
+    assert max(reader.delays) < 2 * (LATE_S + PATIENCE_S), "too slow a machine stays live, too"
+    arrivals = stamps(60, first=240)
+    assert reader.read(speed * arrivals, 0.015, arrivals=arrivals) < 15 * HZ
+    assert reader.delays[-1] < LATE_S
 
 
 def test_of_a_stream_of_key_frames_one_a_second_is_left() -> None:
