@@ -10,11 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 BOUNDARY = b"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """`/clip` whole, `/cut` with half of it missing, `/stall` with half of it and then
-    silence, `/locked` with a password, `/mjpeg` live.
+    """`/clip` whole, `/endless` without its length, `/cut` with half of it missing, `/stall` with
+    half of it and then silence, `/locked` with a password, `/mjpeg` live.
     """
 
     clip: Path
@@ -33,6 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
         elif self.path in ("/clip", "/locked"):
             self._send(data, len(data))
+        elif self.path == "/endless":
+            with suppress(ConnectionError):  # the reader has gone
+                self.wfile.write(CHUNKED % (len(data), data))
         elif self.path in ("/cut", "/stall"):
             self._send(data, len(data) // 2)
             if self.path == "/stall":

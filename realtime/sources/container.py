@@ -19,6 +19,7 @@ from realtime.records import Image
 from realtime.sources.backlog import Backlog
 from realtime.sources.picture import fit, upright
 from realtime.sources.reasons import check_file, no_answer, why, why_not_video
+from realtime.sources.stated import has_no_end, length_s, pixel_aspect, plausible_rate
 from realtime.sources.stream_time import StreamTime
 from realtime.sources.uri import for_ffmpeg, name_of_file, without_credentials
 
@@ -79,13 +80,13 @@ class Video:
             )
         if is_live:
             self.corrupt_frames = 0  # those before the first key frame are no damage
-        self._pixel_aspect = _pixel_aspect(self._stream)
+        self._pixel_aspect = pixel_aspect(self._stream)
         height, width = upright(self._first, self._pixel_aspect).shape[:2]
         self.size = (width, height)
         """Width and height of every frame: pictures of another size are fitted into it."""
         rate = self._stream.average_rate or self._stream.guessed_rate
-        self.fps = _plausible(rate) if self.has_stamps else None
-        self.duration_s = None if is_live else _duration(container, self._stream)
+        self.fps = plausible_rate(rate) if self.has_stamps else None
+        self.duration_s = None if is_live else length_s(container, self._stream)
         self.num_frames = None if is_live else self._stream.frames or self._estimate()
 
     def __enter__(self) -> Self:
@@ -243,7 +244,7 @@ def open_url(url: str, timeout_s: float) -> Video:
     except ValueError:  # PyAV's for what it cannot even parse
         reason = "this is no valid address"
     else:
-        return _video(container, source, is_live=container.duration is None)
+        return _video(container, source, is_live=has_no_end(container))
     raise SourceError(f"{source} cannot be opened: {reason}")
 
 
@@ -271,21 +272,3 @@ def _video_stream(container: InputContainer, source: str) -> VideoStream:
             return stream
     what = "only sound" if container.streams.audio else "nothing that can be shown"
     raise SourceError(f"{source} is not a video: it holds {what}")
-
-
-def _plausible(rate: object) -> float | None:
-    """Frames per second, None for nonsense such as the 90000 of an RTP clock."""
-    fps = float(rate or 0)  # type: ignore[arg-type]
-    return fps if 0.1 <= fps <= 480 else None
-
-
-def _pixel_aspect(stream: VideoStream) -> float:
-    """A pixel's width over its height, 1 where it is unknown or nonsense."""
-    aspect = float(stream.sample_aspect_ratio or 1)
-    return aspect if 0.25 <= aspect <= 4 else 1.0
-
-
-def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return None if container.duration is None else container.duration / av.time_base

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice, pairwise
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -24,6 +25,29 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stamps = [i / 30 for i in range(60)]
     options = {"movflags": "faststart"}
     return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", stamps, options=options)
+
+
+class Wire:
+    """What was written cannot be changed any more."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+
+def sent_live(clip: Path, kind: str) -> bytes:
+    """The clip as a camera sends it: nobody knows yet how long it will be."""
+    wire, options = Wire(), {"movflags": "frag_keyframe+empty_moov"} if kind == "mp4" else {}
+    with av.open(str(clip)) as source, av.open(wire, "w", format=kind, options=options) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return wire.data
 
 
 @pytest.fixture
@@ -175,6 +199,25 @@ def test_a_camera_that_sends_jpegs_runs_by_the_wall_clock(http: str) -> None:
         assert frames[-1].t == pytest.approx(0.1 * frames[-1].index, abs=0.15)
         with pytest.raises(SourceLost, match=r"^http://.* (ended|broke off)"):
             list(source)
+
+
+@pytest.mark.parametrize("kind", ["flv", "mp4", "mpegts", "matroska"])
+def test_a_camera_over_http_is_live_in_whatever_container(
+    kind: str, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sent").write_bytes(sent_live(clip, kind))
+    with http_server(tmp_path / "sent") as address:
+        source = open_source(f"http://{address}/endless", timeout_s=5)
+        with source, pytest.raises(SourceLost, match="ended"):
+            list(source)
+    assert source.is_live
+    assert source.duration_s is None
+
+
+def test_a_clip_whose_server_tells_no_length_is_a_clip(http: str) -> None:
+    with open_source(f"http://{http}/endless", timeout_s=5) as source:
+        assert not source.is_live
+        assert len(list(source)) == 60
 
 
 @pytest.mark.parametrize(
