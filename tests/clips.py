@@ -65,17 +65,17 @@ def make_sound(path: Path) -> Path:
     return path
 
 
-def as_camera(clip: Path, path: Path, seconds: float) -> Path:
+def as_camera(clip: Path, path: Path, seconds: float, *, keys_apart_s: float = 1.0) -> Path:
     """Rewrite a clip as a camera would send it, repeated until `seconds` are full.
 
-    H.264 without B-frames and with a key frame every second; encoded once, then copied.
+    H.264 without B-frames and with key frames so far apart; encoded once, then copied.
     """
     once = path.with_suffix(".once.mp4")
     with av.open(str(clip)) as source, av.open(str(once), "w") as target:
         video = source.streams.video[0]
         stream = target.add_stream("libx264", rate=video.average_rate or 25)
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
-        stream.codec_context.gop_size = round(float(video.average_rate or 25))
+        stream.codec_context.gop_size = round(keys_apart_s * float(video.average_rate or 25))
         stream.options = {"preset": "ultrafast", "tune": "zerolatency"}
         for frame in source.decode(video):
             frame.pict_type = av.video.frame.PictureType.NONE

@@ -34,16 +34,26 @@ class RtspServers:
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
     def __call__(
-        self, file: Path, user_pass: tuple[str, str] | None = None, *, seconds: float = 60.0
+        self,
+        file: Path,
+        user_pass: tuple[str, str] | None = None,
+        *,
+        seconds: float = 60.0,
+        keys_apart_s: float = 1.0,
+        is_udp: bool = False,
     ) -> str:
         """Play a clip in real time, repeated for `seconds`; return its URL with the password.
 
         The clip begins when the first viewer comes; those who come later see what is played then.
+        With `is_udp` nothing is sent over TCP.
         """
-        clip = as_camera(file, self._folder / f"{len(self._processes)}.mp4", seconds)
+        path = self._folder / f"{len(self._processes)}.mp4"
+        clip = as_camera(file, path, seconds, keys_apart_s=keys_apart_s)
+        options = ["--udp"] if is_udp else []
         process = subprocess.Popen(
-            [SYSTEM_PYTHON, SCRIPT, clip, *(user_pass or ())], stdout=subprocess.PIPE, text=True
-        )
+            [SYSTEM_PYTHON, SCRIPT, *options, clip, *(user_pass or ())],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
         assert process.stdout is not None
         port = process.stdout.readline().strip()
         assert port.isdigit(), "the RTSP server did not start"

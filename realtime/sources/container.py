@@ -19,7 +19,13 @@ from realtime.records import Image
 from realtime.sources.backlog import Backlog
 from realtime.sources.picture import fit, upright
 from realtime.sources.reasons import check_file, no_answer, why, why_not_video
-from realtime.sources.stated import has_no_end, length_s, pixel_aspect, plausible_rate
+from realtime.sources.stated import (
+    has_no_end,
+    length_s,
+    pixel_aspect,
+    plausible_rate,
+    video_stream,
+)
 from realtime.sources.stream_time import StreamTime
 from realtime.sources.uri import for_ffmpeg, name_of_file, without_credentials
 
@@ -33,14 +39,20 @@ FILE_TIMEOUT_S: Final = 20.0
 """No file takes longer to open or to read from, even from a slow share."""
 PROBE_S: Final = 1.0
 """How long FFmpeg may look at a live stream before it is shown."""
+FRESH_S: Final = 0.01
+"""Who has to wait so long for a packet has read all that had piled up."""
+CATCH_UP_S: Final = 2.0
+"""How long a camera's pictures of before are passed over at most."""
 GRACE_S: Final = 1.0
 """FFmpeg gives up this much later than the reader: giving up, it first hands out a stale frame."""
+NO_KEY_FRAME: Final = (
+    "it sends, but no key frame in time; set a shorter interval of key frames (I frames) in the "
+    "camera, or wait longer with --source-timeout-s"
+)
 DEFAULT_FPS: Final = 25.0
 """Assumed where a file has neither stamps nor a rate."""
 NO_STAMPS: Final = ("mpjpeg", "mjpeg", "h264", "hevc", "jpeg_pipe")
 """Formats without time stamps: FFmpeg invents 25 fps, which is wrong for a live stream."""
-NOT_VIDEO: Final = ("tty", "image2", "ico", "apng")
-"""Text and pictures that FFmpeg is willing to take for a video; so are all `*_pipe` formats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +68,10 @@ class Grab:
 class Video:
     """An opened container of which one picture has been decoded. One thread uses it."""
 
-    def __init__(self, container: InputContainer, source: str, *, is_live: bool) -> None:
-        """Decode the first picture.
+    def __init__(
+        self, container: InputContainer, source: str, *, is_live: bool, until: float | None = None
+    ) -> None:
+        """Decode the first picture, by `until` on the monotonic clock.
 
         Raises:
             SourceError: there is no video in it, or no picture can be decoded.
@@ -66,14 +80,17 @@ class Video:
         self.corrupt_frames = 0
         """Packets and pictures that were damaged and left out."""
         self._backlog = Backlog(source) if is_live else None
+        self._has_waited = False
         self._container = container
         self.has_stamps = not is_live or container.format.name not in NO_STAMPS
-        self._stream = _video_stream(container, source)
+        self._stream = video_stream(container, source)
         if is_live:  # threads by frame would hold back a picture for each
             self._stream.codec_context.flags |= Flags.low_delay
         self._stream.thread_type = "SLICE" if is_live else "AUTO"
-        self._pictures = self._decode()
+        self._until = until
+        self._pictures = self._decode_live() if is_live else self._decode()
         self._first = next(self._pictures, None)
+        self._until = None
         if self._first is None:
             raise SourceError(
                 f"{source} cannot be read: none of its pictures decodes, it is cut off or damaged"
@@ -151,6 +168,17 @@ class Video:
         self._pictures.close()  # it holds this object, which holds the decoder
         self._container.close()
 
+    def _decode_live(self) -> Generator[av.VideoFrame, None, None]:
+        """Without what piled up while FFmpeg looked at the stream: it came a second ago."""
+        pictures, until, stale = self._decode(), time.monotonic() + CATCH_UP_S, None
+        for stale in pictures:
+            if self._has_waited or time.monotonic() > until:
+                yield stale
+                yield from pictures
+                return
+        if stale is not None:
+            yield stale
+
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         bad_reads = 0
         while bad_reads < MAX_BAD_READS:
@@ -161,6 +189,8 @@ class Video:
                     if not self._is_skipped(packet, asked):
                         yield from self._decode_packet(packet)
                     asked = time.monotonic()
+                    if self._until is not None and asked > self._until:
+                        raise SourceError(f"{self.source} cannot be opened: {NO_KEY_FRAME}")
                 return
             except IndexError:  # PyAV's for a packet of a stream that begins in mid-file
                 bad_reads += 1
@@ -178,6 +208,7 @@ class Video:
         if self.has_stamps and packet.dts is not None and packet.time_base is not None:
             stamp_s = float(packet.dts * packet.time_base)
         now = time.monotonic()
+        self._has_waited = self._has_waited or now - asked > FRESH_S
         return self._backlog.skips(stamp_s, now, is_key=packet.is_keyframe, waited_s=now - asked)
 
     def _decode_packet(self, packet: "av.Packet[VideoStream]") -> Iterator[av.VideoFrame]:
@@ -231,7 +262,7 @@ def open_url(url: str, timeout_s: float) -> Video:
     options = {"timeout": micros}
     if address.lower().startswith("rtsp"):
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
-        options |= {"fflags": "nobuffer", "analyzeduration": str(int(PROBE_S * 1e6))}
+        options |= {"analyzeduration": str(int(PROBE_S * 1e6))}
     else:
         options |= {"rw_timeout": micros}
     begin = time.monotonic()
@@ -244,7 +275,8 @@ def open_url(url: str, timeout_s: float) -> Video:
     except ValueError:  # PyAV's for what it cannot even parse
         reason = "this is no valid address"
     else:
-        return _video(container, source, is_live=has_no_end(container))
+        until = begin + timeout_s
+        return _video(container, source, is_live=has_no_end(container), until=until)
     raise SourceError(f"{source} cannot be opened: {reason}")
 
 
@@ -255,20 +287,11 @@ def _av_open(
     return av.open(address, options=options, timeout=timeout, metadata_errors="replace")
 
 
-def _video(container: InputContainer, source: str, *, is_live: bool) -> Video:
+def _video(
+    container: InputContainer, source: str, *, is_live: bool, until: float | None = None
+) -> Video:
     try:
-        return Video(container, source, is_live=is_live)
+        return Video(container, source, is_live=is_live, until=until)
     except (SourceError, SourceLost) as error:
         container.close()
         raise SourceError(str(error)) from None
-
-
-def _video_stream(container: InputContainer, source: str) -> VideoStream:
-    name = container.format.name
-    if name in NOT_VIDEO or name.endswith("_pipe"):
-        raise SourceError(f"{source} is not a video but a picture or a text")
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:  # the cover of a song
-            return stream
-    what = "only sound" if container.streams.audio else "nothing that can be shown"
-    raise SourceError(f"{source} is not a video: it holds {what}")

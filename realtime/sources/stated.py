@@ -1,8 +1,15 @@
 """What a container states of itself: how much of it can be believed."""
 
+from typing import Final
+
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
+
+from realtime.errors import SourceError
+
+NOT_VIDEO: Final = ("tty", "image2", "ico", "apng")
+"""Text and pictures that FFmpeg is willing to take for a video; so are all `*_pipe` formats."""
 
 
 def has_no_end(container: InputContainer) -> bool:
@@ -15,6 +22,22 @@ def has_no_end(container: InputContainer) -> bool:
         return True
     is_mp4 = "mp4" in container.format.name.split(",")
     return is_mp4 and container.size < 0 and not any(s.frames for s in container.streams.video)
+
+
+def video_stream(container: InputContainer, source: str) -> VideoStream:
+    """Its video.
+
+    Raises:
+        SourceError: there is none.
+    """
+    name = container.format.name
+    if name in NOT_VIDEO or name.endswith("_pipe"):
+        raise SourceError(f"{source} is not a video but a picture or a text")
+    for stream in container.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:  # the cover of a song
+            return stream
+    what = "only sound" if container.streams.audio else "nothing that can be shown"
+    raise SourceError(f"{source} is not a video: it holds {what}")
 
 
 def plausible_rate(rate: object) -> float | None:

@@ -13,6 +13,7 @@ import pytest
 
 from realtime.errors import SourceError, SourceLost
 from realtime.sources import NetworkSource, open_source
+from realtime.sources.container import Video
 from tests.clips import make_clip, picture
 from tests.local_servers import closed_port, http_server, mute_server
 from tests.rtsp import RtspServers
@@ -38,13 +39,13 @@ class Wire:
         return len(data)
 
 
-def sent_live(clip: Path, kind: str) -> bytes:
+def sent_live(clip: Path, kind: str, *, num_missed: int = 0) -> bytes:
     """The clip as a camera sends it: nobody knows yet how long it will be."""
     wire, options = Wire(), {"movflags": "frag_keyframe+empty_moov"} if kind == "mp4" else {}
     with av.open(str(clip)) as source, av.open(wire, "w", format=kind, options=options) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
+        for index, packet in enumerate(source.demux(video=0)):
+            if packet.dts is not None and index >= num_missed:
                 packet.stream = stream
                 target.mux(packet)
     return wire.data
@@ -70,6 +71,25 @@ def test_an_rtsp_camera_delivers_in_real_time(clip: Path, rtsp_server: RtspServe
     assert min(steps) > 0
     assert np.ptp(delays[5:]) < 0.25  # neither faster nor slower than the camera
     assert any(np.abs(frames[9].image.astype(int) - picture(i)).mean() < 4 for i in range(60))
+
+
+def test_a_camera_with_few_key_frames_is_opened_by_its_first_and_seen_as_it_is(
+    tmp_path: Path, rtsp_server: RtspServers
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", [i / 10 for i in range(300)])
+    with open_source(rtsp_server(clip, keys_apart_s=60), timeout_s=5) as source:
+        frames = list(islice(source, 15))
+    delays = [frame.arrived - frame.t for frame in frames]
+    assert np.ptp(delays) < 0.5, "the first picture is as fresh as the others"
+
+
+def test_who_waits_for_a_key_frame_in_vain_is_told_so(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "joined.mkv").write_bytes(sent_live(clip, "matroska", num_missed=1))
+    with (
+        av.open(str(tmp_path / "joined.mkv")) as container,
+        pytest.raises(SourceError, match=r"no key frame in time; .* --source-timeout-s"),
+    ):
+        Video(container, "camera", is_live=True, until=time.monotonic())
 
 
 def test_a_slow_reader_gets_the_newest_picture(clip: Path, rtsp_server: RtspServers) -> None:
