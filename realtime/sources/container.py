@@ -261,7 +261,8 @@ def open_url(url: str, timeout_s: float) -> Video:
     micros = str(int((timeout_s + GRACE_S) * 1e6))
     options = {"timeout": micros}
     if address.lower().startswith("rtsp"):
-        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
+        # UDP, which loses packets, only with cameras that know nothing else.
+        options |= {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"}
         options |= {"analyzeduration": str(int(PROBE_S * 1e6))}
     else:
         options |= {"rw_timeout": micros}

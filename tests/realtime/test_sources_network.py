@@ -73,6 +73,18 @@ def test_an_rtsp_camera_delivers_in_real_time(clip: Path, rtsp_server: RtspServe
     assert any(np.abs(frames[9].image.astype(int) - picture(i)).mean() < 4 for i in range(60))
 
 
+def test_a_camera_that_knows_only_udp_delivers_and_is_lost_in_time(
+    clip: Path, rtsp_server: RtspServers
+) -> None:
+    url = rtsp_server(clip, is_udp=True)
+    with open_source(url, timeout_s=3) as source:
+        assert [frame.index for frame in islice(source, 10)] == list(range(10))
+        rtsp_server.freeze(url)
+        with pytest.raises(SourceLost, match=r"has sent no picture for 3 s"):
+            list(source)
+    rtsp_server.stop(url)
+
+
 def test_a_camera_with_few_key_frames_is_opened_by_its_first_and_seen_as_it_is(
     tmp_path: Path, rtsp_server: RtspServers
 ) -> None:
