@@ -14,6 +14,7 @@ from engines.errors import TellsError
 from engines.unread import open_streams, to_nowhere
 from realtime.config import Config, load_config
 from realtime.errors import ConfigError
+from realtime.log_lines import LogLines
 
 if TYPE_CHECKING:
     from realtime.sources import CameraInfo
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
-    handler = logging.StreamHandler()
+    handler = LogLines()
     if not args.verbose:
         # Libraries tell their life at INFO and their worries at WARNING; both are for developers.
         handler.addFilter(lambda r: r.name.startswith(("engines", "realtime")))

@@ -72,13 +72,14 @@ def run_headless(
         opened = open_sources(uris, reopen, config.names)
         sources = [stack.enter_context(source) for source in opened]
         stack.enter_context(session)
+        is_ended = stack.enter_context(ended_by_signals())  # until all files are finished
+        # Before any thread: while MediaPipe's chatter is held back, stderr is no terminal.
+        line = stack.enter_context(tqdm(bar_format="{desc}", desc="starting", disable=None))
         cameras = [
             session.add_camera(s, reopen=functools.partial(reopen, uri) if s.is_live else None)
             for uri, s in zip(uris, sources, strict=True)
         ]
         recordings = _recordings(session, out, cameras, has_video)
-        is_ended = stack.enter_context(ended_by_signals())
-        line = stack.enter_context(tqdm(bar_format="{desc}", desc="starting", disable=None))
         terminal = Terminal(line, session.lineup, cameras)
         end = time.monotonic() + (duration_s if duration_s is not None else math.inf)
 

@@ -1,6 +1,8 @@
 """How the commands end: when the time is over, when nobody reads, and with stdout closed."""
 
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from realtime.__main__ import main
 from realtime.config import Config, load_config
 from realtime.errors import ConfigError, PageError
 from realtime.live_runs import run_headless
+from realtime.log_lines import LogLines
 from realtime.perception.models import PerceptionModels
 from realtime.perception.pose import PoseEstimator
 from realtime.session import LiveSession
@@ -59,12 +62,41 @@ class Gone:
         pass
 
 
+class Terminal(io.StringIO):
+    """A stderr that is one until MediaPipe's chatter is held back."""
+
+    is_terminal = True
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
 def program(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         [sys.executable, "-m", "realtime", *arguments],
         cwd=PROJECT, text=True, check=False, timeout=120,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
     )  # fmt: skip
+
+
+def test_the_line_of_status_is_there_whatever_mediapipe_does_and_the_log_stands_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+
+    def perceive(spec: PerceptionSpec) -> ScriptedPerceiver:
+        terminal.is_terminal = False
+        logger.warning("a line of the log")
+        return ScriptedPerceiver(spec)
+
+    monkeypatch.setattr(sys, "stderr", terminal)
+    logger, handler = logging.getLogger("tests.lines"), LogLines()
+    logger.addHandler(handler)
+    session = LiveSession([write_tiny_bundle(tmp_path / "tiny")], CONFIG, "cpu", perceive=perceive)
+    run_headless(session, "test://?fps=30&size=64x64&seconds=1", out=None, duration_s=None)
+    logger.removeHandler(handler)
+    assert "/s  perception " in terminal.getvalue()
+    assert "\ra line of the log\n" in terminal.getvalue()
 
 
 def test_a_recording_goes_on_when_nobody_reads_the_events(
