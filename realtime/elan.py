@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from realtime.errors import OutputError
 from realtime.output_folder import unwritable
 from realtime.truth import TrueInterval
 
@@ -33,13 +34,18 @@ def write_elan(
         media: the video beside it, if there is one.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or `events` not be read.
     """
     from pympi import Eaf  # is of use at the end of a run only
 
     eaf = Eaf(author="Tells")
-    with events.open(encoding="utf-8", newline="") as file:
-        rows = [(r["task"], r["label"], r["start_s"], r["end_s"]) for r in csv.DictReader(file)]
+    try:
+        with events.open(encoding="utf-8", newline="") as file:
+            rows = [(r["task"], r["label"], r["start_s"], r["end_s"]) for r in csv.DictReader(file)]
+    except OSError as error:  # somebody has moved it away meanwhile
+        raise OutputError(
+            f"No {path}: {events} cannot be read ({error.strerror}); leave it until the run ends"
+        ) from None
     for task in tasks:
         _add_tier(eaf, task, [(s, e, name) for t, name, s, e in rows if t == task])
         true = [(i.start, i.end, i.label) for i in truth if i.task == task]

@@ -82,3 +82,8 @@ def test_where_it_cannot_be_written_is_said(tmp_path: Path) -> None:
     events = write_csv(tmp_path / "events.csv")
     with pytest.raises(OutputError, match=r"Cannot write .*events\.eaf"):
         write_elan(events, tmp_path / "gone" / "events.eaf", tasks=("emotion",))
+
+
+def test_events_that_somebody_has_moved_away_meanwhile_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"events\.csv cannot be read .*leave it until the run"):
+        write_elan(tmp_path / "events.csv", tmp_path / "events.eaf", tasks=("emotion",))
