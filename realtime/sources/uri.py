@@ -85,6 +85,7 @@ def for_ffmpeg(uri: str) -> str:
         SourceError: there is no host, or a port that is none.
     """
     scheme, _, rest = uri.partition("://")
+    scheme = scheme.lower()  # FFmpeg knows no `RTSP://`
     userinfo, address = _split(rest)
     shown = without_credentials(uri)
     if not _HOST.match(address):

@@ -114,6 +114,7 @@ def test_a_name_that_is_not_utf8_is_shown_in_characters_that_can_be_written() ->
         ("http://h:8080/@me/v", "http://h:8080/@me/v"),
         ("http://u@h/v", "http://u@h/v"),
         ("http://[::1]:80/v", "http://[::1]:80/v"),
+        ("RTSP://ann:Pw@Cam/A", "rtsp://ann:Pw@Cam/A"),
     ],
 )
 def test_ffmpeg_gets_a_url_that_it_splits_as_a_person_would(uri: str, opened: str) -> None:
