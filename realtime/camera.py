@@ -166,7 +166,8 @@ class Camera:
 
     def _lose(self, why: str) -> None:
         if self._lost is None:
-            logger.warning("%s", why if self.name in why else f"{self.name}: {why}")
+            name = self._source.id
+            logger.warning("%s", why if name in why else f"{name}: {why}")
         self._lost = (self._lost[0] if self._lost is not None else time.monotonic(), why)
         self.feed.refresh(self._with_status)
 

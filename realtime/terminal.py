@@ -46,13 +46,14 @@ class Terminal:
         there = [s for s in states if s.connected]
         num_there = f"{len(there)} of {len(states)} cameras  " if len(states) > 1 else ""
         ages = [s.prediction_age_s for s in states if not math.isnan(s.prediction_age_s)]
+        age = f"{max(ages):.2f} s" if ages else "-"
         troubles = [self._named(c, s.message) for c, s in self._states.items() if s.message]
         dropped = sum(s.frames_dropped for s in states), sum(s.windows_dropped for s in states)
         return (
             f"{self._t:7.1f} s  {num_there}capture {sum(s.capture_hz for s in there):.0f}/s  "
             f"perception {sum(s.perception_hz for s in there):.0f}/s  "
             f"prediction {sum(s.prediction_hz for s in there):.1f}/s  "
-            f"age {max(ages, default=math.nan):.2f} s  dropped {dropped[0]}+{dropped[1]}  "
+            f"age {age}  dropped {dropped[0]}+{dropped[1]}  "
             f"{troubles[0] if troubles else 'ok'}"
         )
 

@@ -34,6 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
         elif self.path in ("/clip", "/locked"):
             self._send(data, len(data))
+        elif self.path.startswith("/hls/"):
+            piece = self.clip.with_name(self.path.removeprefix("/hls/")).read_bytes()
+            self._send(piece, len(piece))
         elif self.path == "/endless":
             with suppress(ConnectionError):  # the reader has gone
                 self.wfile.write(CHUNKED % (len(data), data))

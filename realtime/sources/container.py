@@ -79,16 +79,18 @@ class Video:
         self.source, self.is_live = source, is_live
         self.corrupt_frames = 0
         """Packets and pictures that were damaged and left out."""
-        self._backlog = Backlog(source) if is_live else None
         self._has_waited = False
         self._container = container
         self.has_stamps = not is_live or container.format.name not in NO_STAMPS
+        self.is_in_pieces = is_live and container.format.name == "hls"
+        """Whether pictures come seconds at a time, as files; FFmpeg leaves out those too old."""
+        self._backlog = Backlog(source) if is_live and not self.is_in_pieces else None
         self._stream = video_stream(container, source)
         if is_live:  # threads by frame would hold back a picture for each
             self._stream.codec_context.flags |= Flags.low_delay
         self._stream.thread_type = "SLICE" if is_live else "AUTO"
         self._until = until
-        self._pictures = self._decode_live() if is_live else self._decode()
+        self._pictures = self._decode() if self._backlog is None else self._decode_live()
         self._first = next(self._pictures, None)
         self._until = None
         if self._first is None:
@@ -265,7 +267,7 @@ def open_url(url: str, timeout_s: float) -> Video:
         options |= {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"}
         options |= {"analyzeduration": str(int(PROBE_S * 1e6))}
     else:
-        options |= {"rw_timeout": micros}
+        options |= {"rw_timeout": micros, "live_start_index": "-1"}  # of pieces, the newest
     begin = time.monotonic()
     try:
         container = _av_open(address, options, (timeout_s, timeout_s + GRACE_S))

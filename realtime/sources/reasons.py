@@ -4,6 +4,7 @@ Never `str(error)`: PyAV puts the URL with its password there.
 """
 
 import errno
+import re
 import socket
 import stat
 from pathlib import Path
@@ -15,6 +16,8 @@ from av.error import FFmpegError
 from realtime.errors import SourceError
 from realtime.sources.uri import host_of, name_of_file
 
+_CAMERA: Final = re.compile(r"(\d+(\.\d+){3}|[\w.-]+:\d+)(:\d+)?(/|$)")
+"""How the address of a camera begins that was typed without its scheme."""
 PLAYLISTS: Final = (b"#EXTM3U", b"ffconcat", b"v=0", b"<MPD", b"<?xml")
 """How lists begin that would lead FFmpeg elsewhere, also into the network."""
 
@@ -51,7 +54,8 @@ def check_file(path: Path) -> None:
         with path.open("rb") as file:
             is_playlist = file.read(64).lstrip().startswith(PLAYLISTS)
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(f"There is no file {name}: check the name") from None
+        hint = f", or write rtsp://{name} if it is a camera" if _CAMERA.match(name) else ""
+        raise SourceError(f"There is no file {name}: check the name{hint}") from None
     except ValueError:  # a NUL in it
         raise SourceError(f"{name!r} cannot be the name of a file: check it") from None
     except PermissionError:

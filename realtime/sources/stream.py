@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -135,13 +136,13 @@ class NetworkSource(ClosingSource):
             SourceError: no connection, no access, nothing there, no video, or no answer in time.
         """
         self.id = without_credentials(url)
+        self._stopping = threading.Event()
         self._capture: CaptureThread[Video, Grab] = CaptureThread(
             lambda: open_url(url, timeout_s), self._grabs, source=self.id, timeout_s=timeout_s
         )
         self._video = self._capture.open()
         self.is_live, self.fps, self.size = self._video.is_live, self._video.fps, self._video.size
         self.num_frames, self.duration_s = self._video.num_frames, self._video.duration_s
-        self._stopping = threading.Event()
         self._pace = Pace(self._stopping) if realtime and not self.is_live else None
 
     @property
@@ -179,4 +180,10 @@ class NetworkSource(ClosingSource):
 
     def _grabs(self, video: Video) -> Iterator[Grab]:
         self._capture.keeps_all = not video.is_live
-        return video.grabs()
+        pace = Pace(self._stopping) if video.is_in_pieces else None
+        for grab in video.grabs():
+            if pace is None:
+                yield grab
+            else:  # else of each piece only the last picture would be the newest for long enough
+                pace.wait(grab.t)
+                yield replace(grab, arrived=time.monotonic())

@@ -93,7 +93,7 @@ def test_the_line_of_status_is_there_whatever_mediapipe_does_and_the_log_stands_
     logger, handler = logging.getLogger("tests.lines"), LogLines()
     logger.addHandler(handler)
     session = LiveSession([write_tiny_bundle(tmp_path / "tiny")], CONFIG, "cpu", perceive=perceive)
-    run_headless(session, "test://?fps=30&size=64x64&seconds=1", out=None, duration_s=None)
+    run_headless(session, ["test://?fps=30&size=64x64&seconds=1"], out=None, duration_s=None)
     logger.removeHandler(handler)
     assert "/s  perception " in terminal.getvalue()
     assert "\ra line of the log\n" in terminal.getvalue()

@@ -17,6 +17,8 @@ from realtime.sources.synthetic import centre
         ("webcam:", "is no camera"),
         ("640", "is no camera"),
         ("-1", "There is no file -1"),
+        ("10.0.0.5/live", "10.0.0.5/live: check the name, or write rtsp://10.0.0.5/live if it is"),
+        ("ann:hunter2@cam.local:554/live", "or write rtsp://cam.local:554/live if it is a camera"),
         ("file://elsewhere/clip.mp4", "another machine"),
         ("test://?fps=0", "fps must be a number from 1 to 240, got '0'"),
         ("test://?fps=nan", "fps must be a number"),
