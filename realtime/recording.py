@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from realtime.elan import write_elan
+from realtime.errors import OutputError
 from realtime.lineup import Lineup
 from realtime.output_folder import (
     ELAN_FILE,
@@ -174,17 +175,12 @@ class Recording:
                 self._finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
 
     def _finish(self, outcome: Literal["finished", "interrupted", "failed"]) -> None:
-        """Draw the timeline, write `events.eaf` and complete `run.json`."""
+        """Write `events.eaf`, draw the timeline and complete `run.json`: as many as can be."""
         try:
-            with _DRAWING:
-                self._timeline.save(self._folder / TIMELINE_FILE)
-            write_elan(
-                self._folder / EVENTS_FILE,
-                self._folder / ELAN_FILE,
-                tasks=self._tasks,
-                truth=self._truth.intervals if self._truth else (),
-                media=self._folder / VIDEO_FILE if self._video and self._first_frame else None,
-            )
+            self._write_whole()
+        except OutputError:
+            outcome = "failed"
+            raise
         finally:
             record = replace(
                 self._record,
@@ -200,6 +196,20 @@ class Recording:
                 outages=self._tally.outages,
             )
             write_run_json(self._folder, record)
+
+    def _write_whole(self) -> None:
+        """What is written at the end alone."""
+        try:
+            write_elan(
+                self._folder / EVENTS_FILE,
+                self._folder / ELAN_FILE,
+                tasks=self._tasks,
+                truth=self._truth.intervals if self._truth else (),
+                media=self._folder / VIDEO_FILE if self._video and self._first_frame else None,
+            )
+        finally:
+            with _DRAWING:
+                self._timeline.save(self._folder / TIMELINE_FILE)
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from realtime.config import Config
+from realtime.errors import OutputError
 from realtime.lineup import load_lineup
 from realtime.recording import Recording
 from realtime.records import Estimate, Status
@@ -109,3 +110,13 @@ def test_of_a_camera_that_never_came_no_video_is_promised(tmp_path: Path) -> Non
     assert not (tmp_path / "out" / "annotated.mp4").exists()
     assert "annotated.mp4" not in (tmp_path / "out" / "events.eaf").read_text()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["first_frame"] is None
+
+
+def test_what_cannot_be_finished_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    recording = record_in(tmp_path, "live").__enter__()
+    recording.write(snapshot(1.0))
+    (tmp_path / "out" / "events.csv").unlink()
+    with pytest.raises(OutputError, match=r"events\.csv"):
+        recording.__exit__(None, None, None)
+    assert (tmp_path / "out" / "timeline.png").stat().st_size > 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["outcome"] == "failed"
