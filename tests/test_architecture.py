@@ -92,7 +92,7 @@ def test_what_the_base_install_imports_is_declared() -> None:
     assert {distribution.get(name, name) for name in foreign} - declared == set()
 
 
-@pytest.mark.parametrize("name", ["README.md", "assets/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "assets/README.md", "assets/HISTORY.md"])
 def test_links_and_files_that_the_readmes_name_exist(name: str) -> None:
     text = (PROJECT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
