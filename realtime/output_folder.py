@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ OUTPUT_FILES = (
 _ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)
 """How a path begins that was made of an address; of a Windows drive it is one letter."""
 _LONGEST_NAME = 80
+_NO_NAMES = ("CON", "PRN", "AUX", "NUL", *(f"{d}{i}" for d in ("COM", "LPT") for i in range(10)))
+"""Devices on Windows, whatever stands behind a dot: no folder can be called so."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -62,13 +65,18 @@ def camera_folders(out: Path, cameras: Sequence[str]) -> list[Path]:
     if len(cameras) == 1:
         return [out]
     folders: list[Path] = []
+    taken: set[str] = set()
     for camera in cameras:
         name = camera.partition("://")[2] or re.split(r"[/\\]", camera)[-1]
-        name = re.sub(r"[^\w.-]+", "-", name)[:_LONGEST_NAME].strip("-.") or "camera"
-        folder, n = out / name, 2
-        while folder in folders:
-            folder, n = out / f"{name}-{n}", n + 1
-        folders.append(folder)
+        name = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name))
+        name = name[:_LONGEST_NAME].strip("-.") or "camera"
+        if name.partition(".")[0].upper() in _NO_NAMES:
+            name = f"camera-{name}"
+        unique, n = name, 2
+        while unique.casefold() in taken:  # for macOS and Windows `Door` and `door` are one
+            unique, n = f"{name}-{n}", n + 1
+        taken.add(unique.casefold())
+        folders.append(out / unique)
     return folders
 
 

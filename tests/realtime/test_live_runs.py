@@ -1,6 +1,11 @@
 """Several cameras in one run without a page: one engine, a folder each, and one that fails."""
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +26,7 @@ from realtime.records import Frame, Observation, Snapshot
 from realtime.session import LiveSession
 from realtime.sources import AbsentSource, FileSource, Source, open_source, open_sources
 from tests.clips import make_clip
+from tests.conftest import PROJECT
 from tests.engines.tiny_bundle import write_tiny_bundle
 from tests.fakes import ScriptedPerceiver
 from tests.local_servers import closed_port, http_server
@@ -145,6 +151,26 @@ def test_a_camera_that_is_not_there_yet_is_looked_for_while_the_others_run(
     assert "s3cr3t" not in caplog.text
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_a_run_whose_cameras_are_silent_while_they_are_opened() -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in "ab"]
+        words = [f"--source=rtsp://127.0.0.1:{s.getsockname()[1]}/x" for s in servers]
+        command = [sys.executable, "-m", "realtime", "live", "--headless", *words]
+        run = stack.enter_context(
+            subprocess.Popen(
+                [*command, "--source-timeout-s=60"], cwd=PROJECT, stderr=subprocess.PIPE, text=True
+            )
+        )
+        stack.callback(run.kill)
+        for server in servers:
+            server.settimeout(60)
+            stack.enter_context(server.accept()[0])
+        run.send_signal(signal.SIGINT)
+        assert run.communicate(timeout=15)[1] == "Stopped.\n"
+    assert run.returncode == 130
+
+
 def opened(uri: str) -> Source:
     return open_source(uri, timeout_s=1)
 
@@ -171,6 +197,14 @@ def test_of_several_sources_only_network_cameras_may_be_absent(tmp_path: Path) -
         (["rtsp://10.0.0.5:554/S/101?a=1", "webcam:0"], ["10.0.0.5-554-S-101-a-1", "webcam-0"]),
         (["/clips/../a b.mp4", "C:\\clips\\Büro.mp4"], ["a-b.mp4", "Büro.mp4"]),
         (["rtsp://h/a", "rtsp://h/a (2)", "rtsp://h-a"], ["h-a", "h-a-2", "h-a-3"]),
+        (
+            ["rtsp://h/A", "rtsp://h/a", "stra\u00dfe", "STRASSE"],
+            ["h-A", "h-a-2", "stra\u00dfe", "STRASSE-2"],
+        ),
+        (
+            ["Bu\u0308ro", "B\u00fcro", "nul", "aux.mp4"],
+            ["B\u00fcro", "B\u00fcro-2", "camera-nul", "camera-aux.mp4"],
+        ),
         (["rtsp://h/" + "x" * 400, "rtsp://../.."], ["h-" + "x" * 78, "camera"]),
     ],
 )
