@@ -7,8 +7,9 @@ inside a driver or FFmpeg, whose own thread is left behind if it hangs.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Protocol, Self
@@ -154,8 +155,10 @@ def open_sources(
     Raises:
         SourceError: something else cannot be opened, or nothing can; whatever was is closed.
     """
-    with ThreadPoolExecutor(len(uris)) as pool:
-        jobs = [pool.submit(open_one, uri) for uri in uris]
+    jobs = [_job(open_one, uri) for uri in uris]
+    # In short waits, because on Windows a long one does not notice Ctrl-C.
+    while wait(jobs, timeout=0.2).not_done:
+        pass
     errors = [job.exception() for job in jobs]
     sources: list[Source] = [job.result() for job in jobs if job.exception() is None]
     for uri, error in zip(uris, errors, strict=True):
@@ -168,6 +171,20 @@ def open_sources(
         job.result() if error is None else AbsentSource(name, str(error))
         for name, job, error in zip(called, jobs, errors, strict=True)
     ]
+
+
+def _job(open_one: Callable[[str], Source], uri: str) -> "Future[Source]":
+    """Opens on a thread that nobody waits for at the end: Ctrl-C comes while a camera is silent."""
+    job: Future[Source] = Future()
+
+    def run() -> None:
+        try:
+            job.set_result(open_one(uri))
+        except BaseException as error:  # thread boundary: it goes to whoever waits
+            job.set_exception(error)
+
+    threading.Thread(target=run, name=f"open {without_credentials(uri)}", daemon=True).start()
+    return job
 
 
 def is_absent(uri: str, error: BaseException) -> bool:
