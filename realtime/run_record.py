@@ -175,13 +175,15 @@ def write_run_json(folder: Path, record: RunRecord) -> Path:
     return path
 
 
-def is_finished(folder: Path) -> bool:
-    """True if a run left its whole results there."""
+def is_finished(folder: Path, source: str) -> bool:
+    """True if a run left its whole results of this source there."""
     try:
         document = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(document, dict) and document.get("outcome") == "finished"
+    if not isinstance(document, dict):
+        return False
+    return (document.get("outcome"), document.get("source")) == ("finished", source)
 
 
 def versions() -> dict[str, str]:

@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 def analyze_each(uris: Sequence[str], out: Path, **options: Any) -> Iterator[tuple[str, bool]]:
     """`run_analyze` on each clip, with the same options: of several each has a folder in `out`.
 
-    One that was finished before is not analyzed again, one that cannot be read is told in the log
-    and passed over.
+    One that was finished before is not analyzed again, one that cannot be read, or whose folder
+    holds another clip's run, is told in the log and passed over.
 
     Raises:
         TellsError: as `run_analyze`; of several clips at the end, if some could not be read.
@@ -39,9 +39,9 @@ def analyze_each(uris: Sequence[str], out: Path, **options: Any) -> Iterator[tup
         yield run_analyze(uris[0], out, **options)
         return
     num_failed = 0
-    folders = camera_folders(out, [without_credentials(uri) for uri in uris])
-    for uri, folder in zip(uris, folders, strict=True):
-        if is_finished(folder):
+    names = [without_credentials(uri).removeprefix("file://") for uri in uris]
+    for uri, name, folder in zip(uris, names, camera_folders(out, names), strict=True):
+        if is_finished(folder, name):
             yield f"{folder}: analyzed before", True
             continue
         try:

@@ -107,5 +107,10 @@ def test_of_several_clips_each_has_a_folder_and_what_is_finished_is_not_done_aga
     assert said.out == f"{out / 'a.mp4'}: analyzed before\n"
     assert "b.mp4 holds an earlier run" in caplog.text
     assert (out / "a.mp4" / "run.json").read_text() == before
+    (tmp_path / "later").mkdir()
+    namesake = clips[0].rename(tmp_path / "later" / "a.mp4")
+    assert main(["analyze", str(namesake), str(clips[1]), *words[4:]]) == 2
+    assert "a.mp4 holds an earlier run" in caplog.text
+    assert "analyzed before" not in capsys.readouterr().out
     assert main([*words, "--truth", "truth.csv"]) == 2
     assert "--truth says what happens in one clip" in capsys.readouterr().err
