@@ -84,7 +84,8 @@ def run_headless(
         end = time.monotonic() + (duration_s if duration_s is not None else math.inf)
 
         def watch(camera: str, recording: Recording | None) -> None:
-            with recording or contextlib.nullcontext():
+            with recording or contextlib.nullcontext(), ExitStack() as ending:
+                ending.callback(terminal.end, camera)
                 is_heard = True
                 for snapshot in _snapshots(session, camera, is_ended, end):
                     if recording is not None:

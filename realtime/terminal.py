@@ -37,6 +37,14 @@ class Terminal:
             self._line.set_description_str(self._status(), refresh=False)
             self._line.update()
 
+    def end(self, camera: str) -> None:
+        """The camera will tell nothing more: its last rates are no rates of now."""
+        with self._lock:
+            last = self._states[camera]
+            self._states[camera] = replace(
+                last, connected=False, message="", prediction_age_s=math.nan
+            )
+
     def _named(self, camera: str, text: str) -> str:
         return f"{camera}  {text}" if len(self._states) > 1 else text
 
