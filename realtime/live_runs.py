@@ -210,11 +210,14 @@ def _record(
 ) -> None:
     assert recording is not None
     reader = session.reader(camera)
-    with recording, contextlib.suppress(EndOfStream):
-        # When the page has ended, its camera has too: what is left comes at once.
-        while (snapshot := reader.next(timeout_s=0.2)) is not None or not is_ended.is_set():
-            if snapshot is not None:
-                recording.write(snapshot)
+    try:
+        with recording, contextlib.suppress(EndOfStream):
+            # When the page has ended, its camera has too: what is left comes at once.
+            while (snapshot := reader.next(timeout_s=0.2)) is not None or not is_ended.is_set():
+                if snapshot is not None:
+                    recording.write(snapshot)
+    finally:
+        session.recorded.discard(camera)
 
 
 def _snapshots(

@@ -30,6 +30,7 @@ from tests.conftest import PROJECT
 from tests.engines.tiny_bundle import write_tiny_bundle
 from tests.fakes import ScriptedPerceiver
 from tests.local_servers import closed_port, http_server
+from tests.realtime.test_ui_stage import until
 
 CONFIG = Config(
     hop_s=0.2, tau_s=0.1, min_s=0.0, gap_s=0.2, state_tau_s=0.1, retry_s=0.1, source_timeout_s=2.0
@@ -255,3 +256,15 @@ def test_a_recording_that_fails_does_not_end_the_other(
     assert outcomes == {A: "failed", B: "finished"}
     assert summaries[0].count("timeline.png") == 1
     assert "no space left; the other cameras go on" in caplog.text
+
+
+def test_whose_recording_has_failed_may_be_exchanged(
+    session: LiveSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: Recording, snapshot: Snapshot) -> None:
+        if snapshot.frame.source == A:
+            raise OutputError("Cannot write: no space left")
+
+    monkeypatch.setattr(Recording, "write", write)
+    with session, recording_beside(session, tmp_path / "out", 2), watched(session, [A, B]):
+        until(lambda: session.recorded == {B})
