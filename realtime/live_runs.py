@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from engines.errors import TellsError
 from realtime.config import Config
+from realtime.errors import OutputError
 from realtime.feed import EndOfStream
 from realtime.interrupt import ended_by_signals
-from realtime.output_folder import camera_folders, prepare_output
+from realtime.output_folder import RUN_FILE, camera_folders, prepare_output
 from realtime.perception import open_perceiver
 from realtime.recording import Recording
 from realtime.records import Snapshot
@@ -174,6 +175,9 @@ def recording_beside(
         yield summaries
         return
     prepare_output(out)
+    if num_cameras > 1 and (earlier := next(out.glob(f"*/{RUN_FILE}"), None)) is not None:
+        # Said before the page is up: whoever looks at it sees no line of the log.
+        raise OutputError(f"{earlier.parent} holds an earlier run: name another folder with --out")
     is_ended = threading.Event()
 
     def record() -> None:

@@ -234,6 +234,9 @@ def test_beside_the_page_every_camera_that_it_was_started_with_is_recorded(
     assert len(summaries) == 1
     assert summaries[0].count("timeline.png") == 2
     assert not session.recorded
+    again = recording_beside(session, tmp_path / "out", 2)
+    with pytest.raises(OutputError, match="holds an earlier run"):
+        again.__enter__()
 
 
 def test_a_recording_that_fails_does_not_end_the_other(
