@@ -99,7 +99,7 @@ class Camera:
         self._slot.close()
         for thread in self._threads:
             thread.join(timeout=2)
-            if thread.is_alive():
+            if thread.is_alive() and self._lost is None:  # else it ends by the time-out of opening
                 logger.warning("%s does not end; it is left behind", thread.name)
 
     # Called by the prediction thread.

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Iterator
 
@@ -60,6 +61,24 @@ def test_an_outage_and_its_end_are_both_logged(
         seen(session, session.add_camera(lost, reopen=lambda: ScriptedSource(TIMES)))
     said = [record.getMessage() for record in caplog.records]
     assert said == ["scripted: unplugged", "scripted: is there again after 0 s"]
+
+
+def test_a_camera_that_is_just_looked_for_ends_without_a_word(
+    session: LiveSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_asked, goes_on = threading.Event(), threading.Event()
+
+    def reopen() -> ScriptedSource:
+        is_asked.set()
+        goes_on.wait(20)
+        return ScriptedSource([])
+
+    lost = SourceLost("scripted: unplugged")
+    camera = session.add_camera(ScriptedSource([lost]), reopen=reopen)
+    assert is_asked.wait(5)
+    session.remove_camera(camera)
+    goes_on.set()
+    assert [record.getMessage() for record in caplog.records] == [str(lost)]
 
 
 def test_a_paused_clip_stands_still_and_goes_on_where_it_stood(session: LiveSession) -> None:
