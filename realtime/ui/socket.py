@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,8 +114,8 @@ class Hub:
         """End all connections soon, then the shared cameras."""
         self.is_closing = True
         self.wake()
-        for stage in self.stages:
-            stage.close()
+        with ThreadPoolExecutor(len(self.stages)) as pool:  # lost cameras take their time to end
+            list(pool.map(Stage.close, self.stages))
 
     def start(self, camera: int, command: Json) -> None:
         """Show on a stage what a viewer asks for.

@@ -1,6 +1,7 @@
 """A page that was started with several cameras: all at once, or one of them."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -117,6 +118,23 @@ def test_a_camera_of_several_that_is_not_there_is_waited_for_and_said() -> None:
         states = [stage.state for stage in page.hub.stages]
     assert [state.phase for state in states] == ["running", "running"]
     assert [state.message for state in states] == ["", "there is no such camera"]
+
+
+def test_cameras_that_take_their_time_to_end_take_it_together(
+    opened: tuple[LivePage, FakeSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, session = opened
+    remove = session.remove_camera
+
+    def slowly(camera: str) -> None:
+        time.sleep(0.7)
+        remove(camera)
+
+    monkeypatch.setattr(session, "remove_camera", slowly)
+    start = time.monotonic()
+    page.hub.close()
+    assert time.monotonic() - start < 1.4
+    assert not session.feeds
 
 
 def test_in_a_browser_all_cameras_stand_side_by_side_and_a_click_shows_one(
