@@ -124,6 +124,10 @@ window.Tells = (() => {
       this.place.style.setProperty("--columns", Math.ceil(Math.sqrt(cameras.length)));
     }
 
+    get numLive() {
+      return this.tiles.filter(({ isLive }) => isLive).length;
+    }
+
     // `seen`: camera -> its newest picture's numbers and when they came; `say`: those -> words.
     drawState(stages, seen, say) {
       stages.forEach((stage, i) => {
@@ -137,6 +141,7 @@ window.Tells = (() => {
         else if (!newest.head.status.connected) {
           text = `Lost for ${Math.round(newest.head.status.lost_for_s + since)} s, trying again`;
         } else if (since > SILENT_MS / 1000) text = `No picture for ${Math.round(since)} s`;
+        this.tiles[i].isLive = stage.phase === "running" && Boolean(newest) && !text;
         what.textContent = stage.source;
         veil.textContent = text;
         veil.hidden = !text;
@@ -238,6 +243,10 @@ window.Tells = (() => {
       const isOther = state.phase === "opening" || (isNew && state.phase === "running");
       if (isOther) this.clearEvents();  // Not on stop: what was seen may still be read.
       if (isNew || !["running", "ended", "offline"].includes(state.phase)) this.clear();
+      state.stages?.forEach(({ phase, source }, i) => {  // What is shown there now has no picture yet.
+        const isSame = source === this.state.stages?.[i]?.source;
+        if (!isSame || !["running", "ended"].includes(phase)) this.seen.delete(i);
+      });
       this.state = state;
       const { isAll } = this;
       this.root.dataset.mode = state.mode;
@@ -299,8 +308,9 @@ window.Tells = (() => {
     drawState() {
       const { phase, state } = this;
       this.root.dataset.phase = phase;
-      this.at("phase").textContent = this.isAll && phase === "running" ? this.numLive() : PHASES[phase];
       if (this.isAll) this.wall.drawState(state.stages, this.seen, (head) => this.say(head));
+      this.at("phase").textContent = this.isAll && phase === "running"
+        ? `${this.wall.numLive} of ${state.stages.length} live` : PHASES[phase];
       const since = (performance.now() - this.received) / 1000;
       let [title, text] = ["", state.message];
       if (phase === "lost") {
@@ -320,12 +330,6 @@ window.Tells = (() => {
       this.at("veil-title").textContent = title;
       this.at("veil-text").textContent = text;
       this.at("source").hidden = !state.source || phase === "offline";
-    }
-
-    numLive() {
-      const live = this.state.stages.filter(({ phase }, i) =>
-        phase === "running" && this.seen.get(i)?.head.status.connected);
-      return `${live.length} of ${this.state.stages.length} live`;
     }
 
     drawEstimates(estimates) {
@@ -409,15 +413,16 @@ window.Tells = (() => {
     }
 
     drawNumbers() {
-      // Of all cameras together: rates and losses as sums, of times the worst.
-      const seen = [...this.seen.values()].map(({ head, received }) =>
-        ({ ...head.status, since: (performance.now() - received) / 1000 }));
-      const known = (of) => seen.map(of).filter((x) => x != null);
-      const sum = (of) => (seen.length ? known(of).reduce((a, b) => a + b, 0) : null);
+      // Of all cameras together: losses as sums, of those that are live rates, too, and the worst of times.
+      const seen = [...this.seen].map(([camera, { head, received }]) =>
+        ({ ...head.status, since: (performance.now() - received) / 1000, camera }));
+      const live = this.isAll ? seen.filter(({ camera }) => this.wall.tiles[camera]?.isLive) : seen;
+      const known = (of) => live.map(of).filter((x) => x != null);
+      const sum = (of, from = live) => (from.length ? from.reduce((all, s) => all + (of(s) ?? 0), 0) : null);
       const worst = (of) => (known(of).length ? Math.max(...known(of)) : null);
       const age = worst((s) => (s.prediction_age_s == null ? null : s.prediction_age_s + s.since));
       const [p50, p95] = [worst((s) => s.latency_p50_s), worst((s) => s.latency_p95_s)];
-      const dropped = `${sum((s) => s.frames_dropped)} frames, ${sum((s) => s.windows_dropped)} windows`;
+      const dropped = `${sum((s) => s.frames_dropped, seen)} frames, ${sum((s) => s.windows_dropped, seen)} windows`;
       const rows = [
         ["Capture", fixed(sum((s) => s.capture_hz), 1, " fps")],
         ["Perception", fixed(sum((s) => s.perception_hz), 1, " fps")],

@@ -176,3 +176,27 @@ def test_in_a_browser_all_cameras_stand_side_by_side_and_a_click_shows_one(
         expect(tiles).to_have_count(3)
         expect(tab.at("canvas")).to_be_hidden()
         assert tab.complaints == []
+
+
+def test_of_a_camera_that_is_exchanged_nothing_stays_on_the_wall(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with Tab(browser, page.url) as tab, dial(page.url) as socket:
+        shown = replace(plain(3.0), status=replace(plain(3.0).status, capture_hz=25.0))
+        for camera in URIS:
+            session.feeds[camera].publish(shown)
+        expect(tab.at("phase")).to_have_text("3 of 3 live")
+        expect(tab.status("Capture")).to_have_text("75.0 fps")
+        say(socket, "look", camera=0)
+        say(socket, "start", kind="url", value="rtsp://other/1")
+        tile = tab.page.locator(".tile").first
+        expect(tile.locator(".badge").first).to_have_text("rtsp://other/1")
+        for camera in URIS[1:]:
+            session.feeds[camera].publish(shown)
+        expect(tile).to_have_class(re.compile("blank"))
+        expect(tile.locator(".veil")).to_have_text("Waiting for the first picture")
+        expect(tab.at("phase")).to_have_text("2 of 3 live")
+        expect(tab.status("Capture")).to_have_text("50.0 fps")
+        expect(tab.at("phase")).to_have_text("0 of 3 live", timeout=6000)  # no picture for 3 s
+        assert tab.complaints == []
