@@ -283,7 +283,7 @@ window.Tells = (() => {
       const isWanted = () => ["running", "ended"].includes(state.phase) && this.state === state;
       if (!(await paint(context, jpeg, isWanted))) return;
       this.seen.set(head.camera, { head, received: performance.now() });
-      this.addEvents(head.events, head.camera);
+      this.addEvents(head);
       if (isAll) return;
       this.drawEstimates(head.estimates);
       this.drawTruths(head.truths);
@@ -394,8 +394,9 @@ window.Tells = (() => {
       return { row, name, prob, fill };
     }
 
-    addEvents(events, camera) {
+    addEvents({ events, camera, t, status }) {
       const list = this.at("events");
+      const now = performance.now() / 1000 - (status.lost_for_s ?? 0);
       for (const event of events) {
         list.querySelector(".empty")?.remove();
         const row = make("li");
@@ -405,7 +406,10 @@ window.Tells = (() => {
           make("time", "", clock(event.start)), name,
           make("span", "length", fixed(event.end - event.start, 1, " s")),
           make("span", "peak", percent(event.peak)));
-        list.prepend(row);
+        // Each camera has its own seconds, and whoever comes is told of one camera after the other.
+        row.ended = now - t + event.end;
+        const older = [...list.children].find(({ ended }) => ended <= row.ended);
+        list.insertBefore(row, (this.isAll ? older : list.firstChild) ?? null);
         this.numEvents.set(camera, event.number);
         this.at("event-count").textContent = [...this.numEvents.values()].reduce((a, b) => a + b);
       }

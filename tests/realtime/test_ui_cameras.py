@@ -200,3 +200,15 @@ def test_of_a_camera_that_is_exchanged_nothing_stays_on_the_wall(
         expect(tab.status("Capture")).to_have_text("50.0 fps")
         expect(tab.at("phase")).to_have_text("0 of 3 live", timeout=6000)  # no picture for 3 s
         assert tab.complaints == []
+
+
+def test_the_newest_event_of_all_cameras_stands_at_the_top_for_whoever_comes_later(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    show(session, URIS[0], 100.0, event(start=20.0), event(start=97.0))  # 80 and 3 s ago
+    show(session, URIS[1], 50.0, event(start=7.0), event(start=40.0))  # 43 and 10 s ago
+    with Tab(browser, page.url) as tab:
+        expect(tab.at("event-count")).to_have_text("4")
+        times = tab.at("events").locator("time").all_text_contents()
+        assert times == ["1:37.0", "0:40.0", "0:07.0", "0:20.0"]
