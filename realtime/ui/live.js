@@ -568,6 +568,8 @@ window.Tells = (() => {
         this.mayChoose = message.may_choose;
         this.view.hello(message);
         this.offer(message);
+        const { mode, camera } = this.view.state;  // After a reconnection, too, the viewer looks at it.
+        if (mode === "shared" && message.cameras.length > Math.max(camera, 1)) this.tell({ type: "look", camera });
       } else if (message.type === "state") {
         this.view.setState(message);
         markTab(this.at("cameras"), message.mode === "guest" ? -1 : (message.camera ?? -1) + 1);
@@ -610,7 +612,10 @@ window.Tells = (() => {
       };
       const labels = ["All cameras", ...cameras].map((label, i) => ({ label, key: i - 1, name: "camera" }));
       offerTabs(this.at("cameras"), labels, (i) => look(i ? i - 1 : null));
-      this.view.wall.build(cameras, look);
+      this.view.wall.build(cameras, (i) => {
+        this.at("cameras").children[i + 1].focus({ preventScroll: true });  // The tile goes.
+        look(i);
+      });
     }
 
     choose(source, byHand = false) {

@@ -212,3 +212,21 @@ def test_the_newest_event_of_all_cameras_stands_at_the_top_for_whoever_comes_lat
         expect(tab.at("event-count")).to_have_text("4")
         times = tab.at("events").locator("time").all_text_contents()
         assert times == ["1:37.0", "0:40.0", "0:07.0", "0:20.0"]
+
+
+def test_with_the_keyboard_one_camera_is_chosen_and_kept_when_the_connection_comes_back(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, _ = opened
+    with Tab(browser, page.url) as tab:
+        tab.page.locator(".tile").nth(2).press("Enter")
+        expect(tab.at("source")).to_have_text(NAMES[2])
+        expect(tab.page.locator('[data-camera="2"]')).to_be_focused()
+        page.hub.is_closing = True  # Ends all sockets, as a restart of the server would.
+        page.hub.wake()
+        tab.expect_phase("offline")
+        page.hub.is_closing = False
+        tab.expect_phase("waiting")
+        expect(tab.at("source")).to_have_text(NAMES[2])
+        expect(tab.page.locator('[data-camera="2"]')).to_have_attribute("aria-checked", "true")
+        assert tab.complaints == []
