@@ -110,6 +110,7 @@ window.Tells = (() => {
     }
 
     build(cameras, look) {
+      this.names = cameras;
       this.tiles = cameras.map((name, i) => {
         const tile = make("button", "tile");
         tile.type = "button";
@@ -142,7 +143,7 @@ window.Tells = (() => {
           text = `Lost for ${Math.round(newest.head.status.lost_for_s + since)} s, trying again`;
         } else if (since > SILENT_MS / 1000) text = `No picture for ${Math.round(since)} s`;
         this.tiles[i].isLive = stage.phase === "running" && Boolean(newest) && !text;
-        what.textContent = stage.source;
+        what.textContent = stage.source || this.names[i];  // A stage that was stopped names none.
         veil.textContent = text;
         veil.hidden = !text;
         tile.classList.toggle("dim", Boolean(text));

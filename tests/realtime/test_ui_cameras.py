@@ -230,3 +230,22 @@ def test_with_the_keyboard_one_camera_is_chosen_and_kept_when_the_connection_com
         expect(tab.at("source")).to_have_text(NAMES[2])
         expect(tab.page.locator('[data-camera="2"]')).to_have_attribute("aria-checked", "true")
         assert tab.complaints == []
+
+
+def test_a_camera_that_was_stopped_is_named_on_the_wall_and_its_picture_gone(
+    browser: Browser, opened: tuple[LivePage, FakeSession]
+) -> None:
+    page, session = opened
+    with Tab(browser, page.url) as tab, dial(page.url) as socket:
+        show(session, URIS[1], 3.0)
+        expect(tab.at("phase")).to_have_text("1 of 3 live")
+        say(socket, "look", camera=1)
+        say(socket, "stop")
+        tile = tab.page.locator(".tile").nth(1)
+        expect(tile.locator(".veil")).to_have_text("Stopped")
+        expect(tile.locator(".badge").first).to_have_text(NAMES[1])
+        page.hub.is_closing = True
+        page.hub.wake()
+        tab.expect_phase("offline")
+        expect(tile.locator("canvas")).to_have_css("opacity", "0")
+        expect(tile.locator(".badge").first).to_be_hidden()  # "No connection" stands there
