@@ -83,7 +83,7 @@ def load_config(path: Path | None = None, **flags: Any) -> Config:
             raise ConfigError(f"{path}: is not a TOML file: {error}") from None
     values |= {key: value for key, value in flags.items() if value is not None}
     try:
-        return Config(**values)
+        config = Config(**values)
     except ValidationError as error:
         known = ", ".join(f.name for f in dataclasses.fields(Config))
         hint = (
@@ -94,3 +94,9 @@ def load_config(path: Path | None = None, **flags: Any) -> Config:
         if error.errors()[0]["loc"][:1] == ("sources",):
             raise ConfigError(f"{origin}: {_SOURCES}") from None  # what came may be a password
         raise ConfigError(f"{origin}: {describe(error)}{hint}") from None
+    for name, uri in config.sources.items():
+        if config.names[uri] != name:
+            raise ConfigError(
+                f"{origin}: [sources] gives one address two names, {name} and {config.names[uri]}"
+            )
+    return config

@@ -96,6 +96,7 @@ def test_cameras_may_stand_in_the_file_with_names_and_their_passwords_are_shown_
         ("hop_s = nan", "hop_s: Input should be a finite number"),
         ('hop_s = "fast"', "hop_s: Input should be a valid number, got 'fast'"),
         ("hop_s = ", "is not a TOML file"),
+        ("[sources]\na = '0'\nb = '0'", "[sources] gives one address two names, a and b"),
     ],
 )
 def test_a_bad_configuration_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
