@@ -6,8 +6,11 @@ from another thread and ends a waiting iteration within a second: waiting is don
 inside a driver or FFmpeg, whose own thread is left behind if it hangs.
 """
 
+import logging
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -30,10 +33,14 @@ __all__ = [
     "without_credentials",
 ]  # fmt: skip
 
+logger = logging.getLogger(__name__)
+
 ALLOWED: Final = (
     "a camera number (0), a video file, rtsp:// or http:// with or without s, or test://"
 )
 
+SILENT_S: Final = 3.0
+"""Whoever waits so long for one of several sources is told for which."""
 NETWORK: Final = ("rtsp", "rtsps", "http", "https")
 NEEDS_SLASHES: Final = (*NETWORK, "file", "test")
 
@@ -156,9 +163,14 @@ def open_sources(
         SourceError: something else cannot be opened, or nothing can; whatever was is closed.
     """
     jobs = [_job(open_one, uri) for uri in uris]
+    called = [names.get(uri) or without_credentials(uri) for uri in uris]
+    silent_from = time.monotonic() + SILENT_S
     # In short waits, because on Windows a long one does not notice Ctrl-C.
     while wait(jobs, timeout=0.2).not_done:
-        pass
+        if len(uris) > 1 and time.monotonic() > silent_from:
+            late = [name for name, job in zip(called, jobs, strict=True) if not job.done()]
+            logger.warning("still waiting for %s", ", ".join(late))
+            silent_from = math.inf
     errors = [job.exception() for job in jobs]
     sources: list[Source] = [job.result() for job in jobs if job.exception() is None]
     for uri, error in zip(uris, errors, strict=True):
@@ -166,7 +178,6 @@ def open_sources(
             for source in sources:
                 source.close()
             raise error
-    called = [names.get(uri) or without_credentials(uri) for uri in uris]
     return [
         job.result() if error is None else AbsentSource(name, str(error))
         for name, job, error in zip(called, jobs, errors, strict=True)

@@ -1,5 +1,6 @@
 """Several cameras in one run without a page: one engine, a folder each, and one that fails."""
 
+import functools
 import json
 import os
 import signal
@@ -29,7 +30,7 @@ from tests.clips import make_clip
 from tests.conftest import PROJECT
 from tests.engines.tiny_bundle import write_tiny_bundle
 from tests.fakes import ScriptedPerceiver
-from tests.local_servers import closed_port, http_server
+from tests.local_servers import closed_port, http_server, mute_server
 from tests.realtime.test_ui_stage import until
 
 CONFIG = Config(
@@ -189,6 +190,19 @@ def test_of_several_sources_only_network_cameras_may_be_absent(tmp_path: Path) -
     for nobody in ([away], [away, away]):
         with pytest.raises(SourceError, match="connection refused"):
             open_sources(nobody, opened)
+
+
+def test_while_one_of_several_sources_is_waited_for_it_is_said_which(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with mute_server() as address:
+        uris = [f"rtsp://ann:s3cr3t@{address}/x", f"http://ann:s3cr3t@{address}/x", A]
+        patient = functools.partial(open_source, timeout_s=4)
+        for source in open_sources(uris, patient, {uris[0]: "door"}):
+            source.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"still waiting for door, http://{address}/x"
+    ]
 
 
 @pytest.mark.parametrize(
