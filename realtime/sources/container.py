@@ -39,8 +39,8 @@ FILE_TIMEOUT_S: Final = 20.0
 """No file takes longer to open or to read from, even from a slow share."""
 PROBE_S: Final = 1.0
 """How long FFmpeg may look at a live stream before it is shown."""
-FRESH_S: Final = 0.01
-"""Who has to wait so long for a packet has read all that had piled up."""
+FRESH_S, WAITS = 0.01, 2
+"""Who has to wait so long for so many packets in a row has read all that had piled up."""
 CATCH_UP_S: Final = 2.0
 """How long a camera's pictures of before are passed over at most."""
 GRACE_S: Final = 1.0
@@ -79,7 +79,7 @@ class Video:
         self.source, self.is_live = source, is_live
         self.corrupt_frames = 0
         """Packets and pictures that were damaged and left out."""
-        self._has_waited = False
+        self._waits = 0  # in a row
         self._container = container
         self.has_stamps = not is_live or container.format.name not in NO_STAMPS
         self.is_in_pieces = is_live and container.format.name == "hls"
@@ -174,7 +174,7 @@ class Video:
         """Without what piled up while FFmpeg looked at the stream: it came a second ago."""
         pictures, until, stale = self._decode(), time.monotonic() + CATCH_UP_S, None
         for stale in pictures:
-            if self._has_waited or time.monotonic() > until:
+            if self._waits >= WAITS or time.monotonic() > until:
                 yield stale
                 yield from pictures
                 return
@@ -210,7 +210,7 @@ class Video:
         if self.has_stamps and packet.dts is not None and packet.time_base is not None:
             stamp_s = float(packet.dts * packet.time_base)
         now = time.monotonic()
-        self._has_waited = self._has_waited or now - asked > FRESH_S
+        self._waits = self._waits + 1 if now - asked > FRESH_S else 0
         return self._backlog.skips(stamp_s, now, is_key=packet.is_keyframe, waited_s=now - asked)
 
     def _decode_packet(self, packet: "av.Packet[VideoStream]") -> Iterator[av.VideoFrame]:
