@@ -205,7 +205,10 @@ def _live(args: argparse.Namespace) -> int:
         raise ConfigError(f"--port must be 0 (any) to 65535, got {args.port}")
     for flag in ("headless", "out"):
         if getattr(args, flag) and not sources:
-            raise ConfigError(f"--{flag} needs --source: a webcam index, a file or a URL")
+            raise ConfigError(
+                f"--{flag} needs --source: a webcam index, a file or a URL; or a --config with "
+                "[sources]"
+            )
     if not args.has_video and args.out is None:
         raise ConfigError("--no-video says what --out leaves out: name a folder with it")
     session = open_session(**common)

@@ -174,7 +174,7 @@ def open_sources(
     errors = [job.exception() for job in jobs]
     sources: list[Source] = [job.result() for job in jobs if job.exception() is None]
     for uri, error in zip(uris, errors, strict=True):
-        if error is not None and not (sources and is_absent(uri, error)):
+        if error is not None and not (sources and _is_absent(uri, error)):
             for source in sources:
                 source.close()
             raise error
@@ -198,7 +198,7 @@ def _job(open_one: Callable[[str], Source], uri: str) -> "Future[Source]":
     return job
 
 
-def is_absent(uri: str, error: BaseException) -> bool:
+def _is_absent(uri: str, error: BaseException) -> bool:
     """True of a network camera that may be there later."""
     return isinstance(error, SourceError) and uri.partition(":")[0].lower() in NETWORK
 

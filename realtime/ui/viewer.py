@@ -217,10 +217,12 @@ class Viewer:
     def _look(self, camera: object) -> None:
         """Look at one of the shared cameras, or (None) at all."""
         num_cameras = len(self._hub.stages)
-        is_one = isinstance(camera, int) and 0 <= camera < num_cameras
-        if not (is_one or (camera is None and num_cameras > 1)):
+        if isinstance(camera, int) and 0 <= camera < num_cameras:
+            self._camera = camera
+        elif camera is None and num_cameras > 1:
+            self._camera = None
+        else:
             raise SourceError("there is no such camera")
-        self._camera = camera  # type: ignore[assignment]
         self._follow({})  # The page has been cleared: pictures and events are sent anew.
 
     async def _leave_own(self) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -57,6 +57,13 @@ def fake_page(**options: Any) -> Iterator[tuple[LivePage, FakeSession]]:
     everything: dict[str, Any] = {"sources": CHOICES, "media": echo_media(session)} | options
     with open_page(session, **everything) as page:
         yield page, session
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
 
 
 def redact(uri: str) -> str:

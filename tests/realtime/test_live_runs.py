@@ -31,7 +31,7 @@ from tests.conftest import PROJECT
 from tests.engines.tiny_bundle import write_tiny_bundle
 from tests.fakes import ScriptedPerceiver
 from tests.local_servers import closed_port, http_server, mute_server
-from tests.realtime.test_ui_stage import until
+from tests.realtime.broadcast import until
 
 CONFIG = Config(
     hop_s=0.2, tau_s=0.1, min_s=0.0, gap_s=0.2, state_tau_s=0.1, retry_s=0.1, source_timeout_s=2.0

@@ -11,10 +11,9 @@ from playwright.sync_api import Browser, expect
 
 from realtime.ui import LivePage, SourceChoices
 from tests.fakes import FakeSession
-from tests.realtime.broadcast import dial, fake_page, hear, picture, plain, say, see
+from tests.realtime.broadcast import dial, fake_page, hear, picture, plain, say, see, until
 from tests.realtime.scene import event
 from tests.realtime.tab import Tab
-from tests.realtime.test_ui_stage import until
 
 URIS = ("rtsp://ann:pw@door/1", "rtsp://desk/1", "1")
 NAMES = ["RTSP://ANN:PW@DOOR/1", "rtsp://desk/1", "Camera 1"]

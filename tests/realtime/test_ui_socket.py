@@ -2,7 +2,7 @@
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -26,6 +26,7 @@ from tests.realtime.broadcast import (
     say,
     see,
     sign_in,
+    until,
 )  # fmt: skip
 from tests.realtime.scene import event
 
@@ -53,13 +54,6 @@ def session(opened: tuple[LivePage, FakeSession]) -> FakeSession:
         )
     until(lambda: not page.hub.viewers)
     return session
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def next_state(socket: ClientConnection, phase: str) -> dict[str, Any]:

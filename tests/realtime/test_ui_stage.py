@@ -13,7 +13,7 @@ from realtime.records import Image, Observation
 from realtime.ui.pictures import Media
 from realtime.ui.stage import Command, Stage, StageState
 from tests.fakes import FakeSession, ScriptedSource
-from tests.realtime.broadcast import plain
+from tests.realtime.broadcast import plain, until
 
 
 class SlowSession(FakeSession):
@@ -60,13 +60,6 @@ def staged(session: FakeSession) -> Iterator[tuple[Stage, list[StageState]]]:
         yield stage, states
     finally:
         stage.close()
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_stop_while_a_camera_is_being_added_stays_stopped() -> None:
